@@ -1,0 +1,182 @@
+package leader
+
+import (
+	"errors"
+
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+var (
+	// ErrNoQueue: the group does not hold the queue (any more).
+	ErrNoQueue = errors.New("no such queue")
+	// ErrExclusive: the queue has an exclusive consumer, or a consumer where an exclusive one was asked for.
+	ErrExclusive = errors.New("queue in exclusive use")
+	// ErrUnavailable: nobody can serve the queue now, or did not in the time given. What was asked may or may not happen.
+	ErrUnavailable = errors.New("queue temporarily unavailable")
+	// ErrNotLeading: this node does not lead the queue's group (any more).
+	ErrNotLeading = errors.New("not the leader of the queue's group")
+	// ErrInUse and ErrNotEmpty refuse a delete with if-unused and if-empty.
+	ErrInUse    = errors.New("queue in use")
+	ErrNotEmpty = errors.New("queue not empty")
+)
+
+// EdgeID is one process of a node that AMQP clients are connected to.
+type EdgeID struct {
+	Node  string // ServerID
+	Epoch uint64
+}
+
+// Consumer is what basic.consume asked for, with the credit it starts with.
+type Consumer struct {
+	Tag        string
+	NoAck      bool
+	Exclusive  bool
+	Priority   int32          // x-priority, 0 by default
+	Messages   int            // first message credit; < 0: not counted
+	Bytes      int64          // first byte credit
+	Arguments  map[string]any // as the client sent them
+	Connection string         // for listings
+	Channel    uint16
+}
+
+// Delivery is one message handed to a consumer. Its slices are immutable and may be kept.
+type Delivery struct {
+	Seq         uint64
+	Redelivered bool
+	Returned    uint32 // times it was requeued before
+	Message     queue.Message
+}
+
+// Answer is what became of a delivery.
+type Answer uint8
+
+const (
+	Ack     Answer = iota + 1 // basic.ack
+	Reject                    // basic.reject or basic.nack without requeue
+	Requeue                   // basic.reject or basic.nack with requeue, or the consumer is gone
+	Unseen                    // never reached a client: back to its place, not counted as a return
+)
+
+// Log is where a group's batches go and its messages are read from: a Raft
+// group, or the memory of one node.
+type Log interface {
+	// Propose appends batch, whose ownership it takes. done is called once,
+	// from any goroutine, in the order of the calls: with one answer a command
+	// when the batch is committed and applied on this node, else with an error:
+	// ErrNotLeading when it surely was not appended, any other when that is not known.
+	Propose(batch []byte, done func(answers []queue.Answer, err error))
+	// Message reads the message at ref. Its slices are immutable.
+	Message(ref queue.Ref) (queue.Message, error)
+	// Locked runs f while nothing is applied to the state. f must not block.
+	Locked(f func(*queue.State))
+	// Leased tells whether nobody else can be leading the group at this instant.
+	Leased() bool
+}
+
+// Outlet carries an engine's events to one edge, in order. Send never blocks:
+// what can be in it is bounded by the credit the edge gave.
+type Outlet interface {
+	Send(Event)
+}
+
+// Event is what an engine tells an edge.
+type Event interface{ event() }
+
+// Deliveries hands messages to a subscription, in order.
+type Deliveries struct {
+	Sub  uint64
+	List []Delivery
+}
+
+// Subscribed answers Subscribe: Err is nil when the consumer stands.
+type Subscribed struct {
+	Sub uint64
+	Err error
+}
+
+// Got answers Get. Without a message OK is false.
+type Got struct {
+	Sub       uint64
+	OK        bool
+	Delivery  Delivery
+	Remaining uint64 // ready messages left
+	Err       error
+}
+
+// Cancelled ends a subscription: asked for (Err nil), or because the queue is gone.
+// No Deliveries for Sub follow.
+type Cancelled struct {
+	Sub uint64
+	Err error
+}
+
+// Settled says that every settlement up to and including Number is committed.
+type Settled struct{ Number uint64 }
+
+func (Deliveries) event() {}
+func (Subscribed) event() {}
+func (Got) event()        {}
+func (Cancelled) event()  {}
+func (Settled) event()    {}
+
+// Request is what an edge asks of an engine through its attachment.
+type Request interface{ request() }
+
+// Subscribe adds a consumer under an edge-wide unique number.
+type Subscribe struct {
+	Sub      uint64
+	Queue    queue.ID
+	Consumer Consumer
+}
+
+// Resume takes a subscription up again at a new leader or over a new stream.
+// Held is what the edge's channels hold unsettled; every other delivery that
+// the leader remembers for Sub was never seen by a client.
+type Resume struct {
+	Sub       uint64
+	Queue     queue.ID
+	Consumer  Consumer // with the credit that is left
+	Cancelled bool     // no further deliveries, but Held is still to be settled
+	Held      []queue.Range
+}
+
+// Resumed ends the Resumes of an attachment.
+type Resumed struct{}
+
+// Get asks for one message; what is delivered is held under Sub.
+type Get struct {
+	Sub   uint64
+	Queue queue.ID
+	NoAck bool
+}
+
+// Settle answers deliveries of Sub. Number counts an edge's settlements to this group.
+type Settle struct {
+	Sub    uint64
+	Queue  queue.ID
+	Number uint64
+	Answer Answer
+	Ranges []queue.Range
+}
+
+// Credit lets Sub have that much more.
+type Credit struct {
+	Sub      uint64
+	Messages int
+	Bytes    int64
+}
+
+// Cancel ends the deliveries of Sub; what it holds stays held.
+type Cancel struct{ Sub uint64 }
+
+// Release ends Sub: what it holds is requeued.
+type Release struct{ Sub uint64 }
+
+func (Subscribe) request() {}
+func (Resume) request()    {}
+func (Resumed) request()   {}
+func (Get) request()       {}
+func (Settle) request()    {}
+func (Credit) request()    {}
+func (Cancel) request()    {}
+func (Release) request()   {}
