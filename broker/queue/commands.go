@@ -88,12 +88,3 @@ func (Unseal) command()    {}
 func (Forget) command()    {}
 func (Purge) command()     {}
 func (Mark) command()      {}
-
-// Settings are what a queue's group must know about it. Apply reads nothing
-// outside the group's log, so they are in it.
-type Settings struct {
-	VHost, Name string // for inspection
-	// unknown are fields written by a newer version, kept as they came so that
-	// every replica's snapshot carries them on.
-	unknown string
-}

@@ -1,0 +1,234 @@
+package queue
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// State is the state machine of one group: its queues and its publishing sessions. It is
+// not safe for concurrent use.
+//
+// It keeps one session for each incarnation that ever published to the group, so their
+// number is bounded by the nodes that ever belonged to the cluster.
+type State struct {
+	queues   map[ID]*Queue
+	sessions map[uint64]progress // by incarnation
+
+	applies uint64 // calls of Apply, to list a queue once in touched; no part of the state
+	touched []ID
+}
+
+// progress is how far a session has come.
+type progress struct{ epoch, seq uint64 }
+
+// NewState is a group before its first entry.
+func NewState() *State {
+	return &State{queues: make(map[ID]*Queue), sessions: make(map[uint64]progress)}
+}
+
+// Apply moves the group one log entry forward. It is a pure function of the state and the
+// entry: no clock but the entry's, no randomness, no map order, no I/O. It returns an answer
+// for each command, and the queues that have new or returned messages, or that were
+// configured, sealed, unsealed, purged or forgotten, each once; the next call reuses touched.
+func (s *State) Apply(e Entry) (answers []Answer, touched []ID) {
+	s.applies++
+	s.touched = s.touched[:0]
+	answers = make([]Answer, len(e.Commands))
+	for i, c := range e.Commands {
+		answers[i] = s.apply(&e, c)
+	}
+	return answers, s.touched
+}
+
+func (s *State) apply(e *Entry, c Command) Answer {
+	switch c := c.(type) {
+	case Publish:
+		return s.publish(e, c)
+	case Configure:
+		return s.configure(c)
+	case Settle:
+		return s.on(c.Queue, func(q *Queue) uint64 { return q.applySettle(c) })
+	case Requeue:
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.requeue(q, c) })
+	case Seal:
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.seal(q, c) })
+	case Unseal:
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.unseal(q) })
+	case Forget:
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.forget(q) })
+	case Purge:
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.purge(q, c) })
+	case Mark:
+		return s.on(c.Queue, func(q *Queue) uint64 { q.mark = max(q.mark, c.Seq); return 0 })
+	default:
+		panic(fmt.Sprintf("queue: command of unknown kind %T", c)) // a replica that skipped it would diverge
+	}
+}
+
+// on runs a command of one queue, which returns how many messages it concerned.
+func (s *State) on(id ID, command func(*Queue) uint64) Answer {
+	q := s.queues[id]
+	if q == nil {
+		return Answer{Status: NoQueue}
+	}
+	return Answer{Status: Applied, Count: command(q)}
+}
+
+func (s *State) touch(q *Queue) {
+	if q.touched != s.applies {
+		q.touched = s.applies
+		s.touched = append(s.touched, q.id)
+	}
+}
+
+// publish appends a batch unless its session has come that far already. Queues that are
+// not here, or sealed, get nothing, and the batch is applied all the same: a message to a
+// deleted queue is confirmed.
+func (s *State) publish(e *Entry, c Publish) Answer {
+	p := s.sessions[c.Session.Incarnation]
+	switch {
+	case c.Session.Epoch < p.epoch:
+		return Answer{Status: Stale, Seq: p.seq}
+	case c.Session.Epoch > p.epoch:
+		p = progress{epoch: c.Session.Epoch}
+	}
+	switch {
+	case c.Seq == 0 || c.Seq > p.seq+1:
+		return Answer{Status: Gap, Seq: p.seq} // a newer epoch takes over with its first batch, not here
+	case c.Seq <= p.seq:
+		return Answer{Status: Repeated, Seq: p.seq}
+	}
+	p.seq = c.Seq
+	s.sessions[c.Session.Incarnation] = p
+	at := e.AppendedAt.UnixNano()
+	for i := range c.Sections {
+		section := &c.Sections[i]
+		for _, id := range section.Queues {
+			if q := s.queues[id]; q != nil && !q.sealed {
+				q.publish(e.Index, at, section)
+				s.touch(q)
+			}
+		}
+	}
+	return Answer{Status: Applied, Seq: p.seq}
+}
+
+func (s *State) configure(c Configure) Answer {
+	q := s.queues[c.Queue]
+	if q == nil {
+		q = newQueue(c.Queue)
+		s.queues[c.Queue] = q
+		s.touch(q)
+	}
+	if q.settings != c.Settings {
+		q.settings = c.Settings
+		s.touch(q)
+	}
+	return Answer{Status: Applied}
+}
+
+func (q *Queue) applySettle(c Settle) uint64 {
+	var total removed
+	for _, r := range c.Ranges {
+		q.settle(r, &total)
+	}
+	if total.messages > 0 {
+		q.spend(c.Bytes)
+	}
+	return total.messages
+}
+
+func (s *State) requeue(q *Queue, c Requeue) (n uint64) {
+	for _, r := range c.Ranges {
+		n += q.requeue(r)
+	}
+	if n > 0 {
+		s.touch(q)
+	}
+	return n
+}
+
+func (s *State) seal(q *Queue, c Seal) uint64 {
+	if !q.sealed && (!c.IfEmpty || q.messages == 0) {
+		q.sealed = true
+		s.touch(q)
+	}
+	return q.messages
+}
+
+func (s *State) unseal(q *Queue) uint64 {
+	if q.sealed {
+		q.sealed = false
+		s.touch(q)
+	}
+	return q.messages
+}
+
+func (s *State) forget(q *Queue) uint64 {
+	s.touch(q)
+	delete(s.queues, q.id)
+	return q.messages
+}
+
+// purge settles what lies between the ranges to keep.
+func (s *State) purge(q *Queue, c Purge) uint64 {
+	keep := slices.Clone(c.Keep)
+	slices.SortFunc(keep, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	through := min(c.Through, q.next-1)
+	var total removed
+	from := uint64(1)
+	for _, k := range keep {
+		if k.First > k.Last || k.Last < from {
+			continue
+		}
+		if k.First > through {
+			break
+		}
+		if k.First > from {
+			q.settle(Range{from, k.First - 1}, &total)
+		}
+		if k.Last >= through { // also, from must not wrap
+			from = through + 1
+			break
+		}
+		from = k.Last + 1
+	}
+	if from <= through {
+		q.settle(Range{from, through}, &total)
+	}
+	if total.messages > 0 {
+		q.spend(total.bytes)
+		s.touch(q)
+	}
+	return total.messages
+}
+
+// LastSeq is the session's last applied batch, 0 when there is none.
+func (s *State) LastSeq(session Session) uint64 {
+	if p := s.sessions[session.Incarnation]; p.epoch == session.Epoch {
+		return p.seq
+	}
+	return 0
+}
+
+// Queue returns a queue of this group, nil when it is not here.
+func (s *State) Queue(id ID) *Queue { return s.queues[id] }
+
+// Queues lists the group's queues, ascending.
+func (s *State) Queues() iter.Seq[ID] { return slices.Values(s.ids()) }
+
+func (s *State) ids() []ID { return slices.Sorted(maps.Keys(s.queues)) }
+
+// OldestLive is the lowest entry index that still holds an unsettled message, in O(queues):
+// a queue's runs are in the order of the log.
+func (s *State) OldestLive() (index uint64, ok bool) {
+	for _, q := range s.queues {
+		if o, live := q.oldest(); live && (!ok || o < index) {
+			index, ok = o, true
+		}
+	}
+	return index, ok
+}
