@@ -1,0 +1,240 @@
+package topology
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The queue types that x-queue-type may name. Warren keeps classic and quorum
+// queues alike: replicated when durable, with every feature of both.
+const (
+	classic = "classic"
+	quorum  = "quorum"
+	stream  = "stream"
+
+	queueType = "x-queue-type"
+)
+
+// argument is a queue argument that the broker knows: who may carry it and how its
+// value is checked. Arguments that are not listed are kept and never looked at.
+type argument struct {
+	name   string
+	queue  bool // for classic and quorum queues
+	stream bool // for streams
+	check  func(v any, all Arguments) string
+}
+
+// arguments is in RabbitMQ's order, because the first fault is the one that is told.
+var arguments = [...]argument{
+	{"x-expires", true, false, checkExpires},
+	{"x-message-ttl", true, false, checkTTL},
+	{deadLetterExchange, true, false, checkString},
+	{"x-dead-letter-routing-key", true, false, checkDeadLetterKey},
+	{"x-dead-letter-strategy", true, false, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
+	{"x-max-length", true, false, checkNotNegative},
+	{"x-max-length-bytes", true, true, checkNotNegative},
+	{"x-max-in-memory-length", true, false, checkNotNegative},
+	{"x-max-in-memory-bytes", true, false, checkNotNegative},
+	{"x-max-priority", true, false, checkMaxPriority},
+	{"x-overflow", true, false, oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")},
+	{"x-queue-mode", true, false, nil},
+	{"x-queue-version", true, false, nil},
+	{"x-single-active-consumer", true, false, checkBool},
+	{"x-consumer-timeout", true, false, checkNotNegative},
+	{"x-consumer-disconnected-timeout", true, false, checkNotNegative},
+	{queueType, true, true, checkQueueType},
+	{"x-quorum-initial-group-size", true, false, checkGroupSize},
+	{"x-max-age", false, true, checkMaxAge},
+	{"x-stream-max-segment-size-bytes", false, true, checkNotNegative},
+	{"x-stream-filter-size-bytes", false, true, checkNotNegative},
+	{"x-initial-cluster-size", false, true, checkGroupSize},
+	{"x-queue-leader-locator", true, true,
+		oneOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders", "min-masters")},
+	{"x-queue-master-locator", true, false, nil},
+	{"x-member-placement-tag", true, false, checkPlacementTag},
+	{"x-delivery-limit", true, false, nil},
+	{"x-delayed-retry-type", true, false, nil},
+	{"x-delayed-retry-min", true, false, nil},
+	{"x-delayed-retry-max", true, false, nil},
+}
+
+const deadLetterExchange = "x-dead-letter-exchange"
+
+func (a *argument) allowed(queueType string) bool {
+	if queueType == stream {
+		return a.stream
+	}
+	return a.queue
+}
+
+// checkQueueArguments refuses what RabbitMQ refuses when a queue is made.
+func checkQueueArguments(q *Queue) error {
+	r := queueNamed(q.VHost, q.Name)
+	if err := checkNameArgument(deadLetterExchange, q.Arguments, r); err != nil {
+		return err
+	}
+	if err := checkArgumentsValid(q.Arguments, r); err != nil {
+		return err
+	}
+	if v, ok := q.Arguments[queueType]; ok {
+		if fault := checkQueueType(v, nil); fault != "" {
+			return invalidArgument(queueType, r, fault)
+		}
+	}
+	var foreign string
+	for i := range arguments {
+		a := &arguments[i]
+		v, ok := q.Arguments[a.name]
+		switch {
+		case !ok:
+		case !a.allowed(q.Type()):
+			if foreign == "" {
+				foreign = a.name
+			}
+		case a.check != nil:
+			if fault := a.check(v, q.Arguments); fault != "" {
+				return invalidArgument(a.name, r, fault)
+			}
+		}
+	}
+	if foreign != "" {
+		return refuse(ErrPreconditionFailed, "invalid arg '%s' for %v of queue type rabbit_%s_queue", foreign, r, q.Type())
+	}
+	return nil
+}
+
+func invalidArgument(name string, r resource, fault string) error {
+	return refuse(ErrPreconditionFailed, "invalid arg '%s' for %v: %s", name, r, fault)
+}
+
+// checkNameArgument is RabbitMQ's early check of an argument that names an exchange.
+func checkNameArgument(name string, args Arguments, r resource) error {
+	v, ok := args[name]
+	if _, isString := v.(string); ok && !isString {
+		return refuse(ErrPreconditionFailed, "invalid type '%s' for arg '%s' in %v", fieldType(v), name, r)
+	}
+	return nil
+}
+
+// The checks return a fault as an Erlang term, "" when there is none.
+
+func checkInteger(v any) (int64, string) {
+	n, ok := asInteger(v)
+	if !ok {
+		return 0, strconv.Quote("expected integer, got " + fieldType(v))
+	}
+	return n, ""
+}
+
+func checkNotNegative(v any, _ Arguments) string {
+	n, fault := checkInteger(v)
+	if fault == "" && n < 0 {
+		fault = tuple("value_negative", n)
+	}
+	return fault
+}
+
+func checkTTL(v any, all Arguments) string {
+	const tenYears = 315_360_000_000 // ms, RabbitMQ's limit
+	fault := checkNotNegative(v, all)
+	if n, _ := asInteger(v); fault == "" && n > tenYears {
+		fault = tuple("value_too_large", n)
+	}
+	return fault
+}
+
+func checkExpires(v any, all Arguments) string {
+	if n, ok := asInteger(v); ok && n == 0 {
+		return tuple("value_zero", n)
+	}
+	return checkTTL(v, all)
+}
+
+func checkMaxPriority(v any, all Arguments) string {
+	fault := checkNotNegative(v, all)
+	if n, _ := asInteger(v); fault == "" && n > 255 {
+		fault = tuple("max_value_exceeded", n)
+	}
+	return fault
+}
+
+func checkGroupSize(v any, all Arguments) string {
+	fault := checkNotNegative(v, all)
+	if n, _ := asInteger(v); fault == "" && n == 0 {
+		fault = tuple("value_zero", n)
+	}
+	return fault
+}
+
+func checkBool(v any, _ Arguments) string {
+	if _, ok := v.(bool); !ok {
+		return unacceptable(v)
+	}
+	return ""
+}
+
+func checkString(v any, _ Arguments) string {
+	if _, ok := v.(string); !ok {
+		return unacceptable(v)
+	}
+	return ""
+}
+
+func checkDeadLetterKey(v any, all Arguments) string {
+	if fault := checkString(v, all); fault != "" {
+		return fault
+	}
+	if _, ok := all[deadLetterExchange]; !ok {
+		return "routing_key_but_no_dlx_defined"
+	}
+	return ""
+}
+
+func checkQueueType(v any, _ Arguments) string {
+	switch v {
+	case classic, quorum, stream:
+		return ""
+	}
+	if s, ok := v.(string); ok {
+		return `"unsupported queue type '` + s + `'"`
+	}
+	return unacceptable(v)
+}
+
+func checkPlacementTag(v any, all Arguments) string {
+	if v == "" {
+		return "invalid_member_placement_tag_arg"
+	}
+	return checkString(v, all)
+}
+
+// checkMaxAge takes a positive number and one of the units Y M D h m s.
+func checkMaxAge(v any, all Arguments) string {
+	if fault := checkString(v, all); fault != "" {
+		return fault
+	}
+	s := v.(string)
+	digits := strings.TrimRight(s, "YMDhms")
+	isDigit := func(r rune) bool { return r >= '0' && r <= '9' }
+	if len(s) != len(digits)+1 || strings.Trim(digits, "0") == "" || strings.TrimLeftFunc(digits, isDigit) != "" {
+		return "invalid_max_age"
+	}
+	return ""
+}
+
+func oneOf(fault string, allowed ...string) func(any, Arguments) string {
+	return func(v any, all Arguments) string {
+		s, ok := v.(string)
+		switch {
+		case !ok:
+			return unacceptable(v)
+		case !slices.Contains(allowed, s):
+			return fault
+		}
+		return ""
+	}
+}
+
+func tuple(fault string, n int64) string { return "{" + fault + "," + strconv.FormatInt(n, 10) + "}" }
+func unacceptable(v any) string          { return "{unacceptable_type," + fieldType(v) + "}" }
