@@ -87,9 +87,9 @@ func (c *controlBatch) commands() []queue.Command {
 	for _, s := range c.settles {
 		switch s.kind {
 		case Ack:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.SettleAck, Ranges: s.ranges})
+			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Ack, Ranges: s.ranges})
 		case Reject:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.SettleReject, Ranges: s.ranges})
+			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Reject, Ranges: s.ranges})
 		case Requeue:
 			cs = append(cs, queue.Requeue{Queue: s.queue, Ranges: s.ranges})
 		}

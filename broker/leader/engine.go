@@ -198,3 +198,18 @@ func (e *Engine) served(id queue.ID) *served {
 	}
 	return q
 }
+
+// Publish appends a publish batch. done is called once, in the order of the
+// calls, with the batch's answer; an error says that the outcome is not known.
+func (e *Engine) Publish(batch []byte, done func(queue.Answer, error)) {
+	e.cfg.Log.Propose(batch, func(answers []queue.Answer, err error) {
+		if err != nil {
+			done(queue.Answer{}, err)
+			return
+		}
+		done(answers[0], nil)
+	})
+}
+
+// Ended is closed when Run has returned.
+func (e *Engine) Ended() <-chan struct{} { return e.inbox.closed }

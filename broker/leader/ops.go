@@ -114,20 +114,15 @@ func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) 
 	}
 	// Publishes that were ahead of the Seal in the log are applied now: look again.
 	var ready uint64
-	var settings queue.Settings
 	var err error
 	doErr := e.do(ctx, func() {
 		if err = check(); err == nil {
 			ready = e.readyCount(e.queues[id])
 		}
-		e.cfg.Log.Locked(func(s *queue.State) {
-			if sq := s.Queue(id); sq != nil {
-				settings = sq.Settings()
-			}
-		})
 	})
 	if errors.Is(err, ErrInUse) || errors.Is(err, ErrNotEmpty) {
-		return 0, errors.Join(err, e.Configure(ctx, id, settings)) // unseals
+		_, unsealErr := e.ask(ctx, func() (queue.Command, error) { return queue.Unseal{Queue: id}, nil })
+		return 0, errors.Join(err, unsealErr)
 	}
 	return ready, errors.Join(doErr, err)
 }

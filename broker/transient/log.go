@@ -1,0 +1,156 @@
+// Package transient keeps queues in the memory of one node: non-durable,
+// exclusive and auto-delete ones. It is the same state machine and the same
+// engine as for replicated queues, over a log that is a map of batches.
+//
+// It promises no more than RabbitMQ for such queues: they end with their node.
+// Memory is that of the live messages, at most twice: what is settled is
+// reclaimed whatever stays unsettled in between.
+package transient
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+// sweepBytes is how much must have been appended since the last sweep before
+// the next is worth while.
+const sweepBytes = 4 << 20
+
+// Log is a group's log in memory. It implements leader.Log.
+type Log struct {
+	onApply func(touched []queue.ID)
+
+	mu       sync.Mutex
+	state    *queue.State
+	batches  map[uint64][]byte // by entry index
+	single   map[queue.Ref]queue.Message
+	index    uint64
+	kept     uint64 // bytes of batches and single messages
+	appended uint64 // bytes since the last sweep
+
+	proposing sync.Mutex // keeps answers in the order of the proposals
+}
+
+// NewLog makes an empty log. onApply hears which queues an entry touched.
+func NewLog(onApply func(touched []queue.ID)) *Log {
+	return &Log{
+		onApply: onApply,
+		state:   queue.NewState(),
+		batches: make(map[uint64][]byte),
+		single:  make(map[queue.Ref]queue.Message),
+	}
+}
+
+// Propose applies batch at once. done is called before Propose returns.
+func (l *Log) Propose(batch []byte, done func([]queue.Answer, error)) {
+	commands, err := queue.Decode(batch)
+	if err != nil {
+		done(nil, fmt.Errorf("transient queues: %w", err))
+		return
+	}
+	l.proposing.Lock()
+	defer l.proposing.Unlock()
+	answers, touched := l.apply(batch, commands)
+	l.onApply(touched)
+	done(answers, nil)
+}
+
+func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []queue.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.index++
+	answers, touched := l.state.Apply(queue.Entry{Index: l.index, AppendedAt: time.Now(), Commands: commands})
+	if _, publish := commands[0].(queue.Publish); publish && answers[0].Status == queue.Applied {
+		l.batches[l.index] = batch
+		l.kept += uint64(len(batch))
+		l.appended += uint64(len(batch))
+	}
+	if l.appended >= sweepBytes && l.appended >= l.kept/2 {
+		l.sweep()
+	}
+	return append([]queue.Answer(nil), answers...), append([]queue.ID(nil), touched...)
+}
+
+// Message reads a message from memory.
+func (l *Log) Message(ref queue.Ref) (queue.Message, error) {
+	l.mu.Lock()
+	batch := l.batches[ref.Index]
+	m, ok := l.single[ref]
+	l.mu.Unlock()
+	switch {
+	case ok:
+		return m, nil
+	case batch == nil:
+		return queue.Message{}, fmt.Errorf("transient queues: no entry %d", ref.Index)
+	}
+	return queue.ReadMessage(batch, ref.Ordinal)
+}
+
+// Locked runs f while nothing is applied.
+func (l *Log) Locked(f func(*queue.State)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(l.state)
+}
+
+// Leased is true: nobody else can have these queues.
+func (l *Log) Leased() bool { return true }
+
+// sweep drops the batches that hold no unsettled message. From those that hold
+// few, it takes the messages out, so that a long-lived message does not keep
+// its neighbours. The caller holds mu.
+func (l *Log) sweep() {
+	live := make(map[uint64][]queue.Ref, len(l.batches))
+	seen := make(map[queue.Ref]struct{})
+	for id := range l.state.Queues() {
+		q := l.state.Queue(id)
+		for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
+			if _, twice := seen[it.Ref]; !twice { // a message may be in several queues
+				seen[it.Ref] = struct{}{}
+				live[it.Ref.Index] = append(live[it.Ref.Index], it.Ref)
+			}
+		}
+	}
+	for ref := range l.single {
+		if _, ok := seen[ref]; !ok {
+			delete(l.single, ref)
+		}
+	}
+	for index, batch := range l.batches {
+		l.thin(index, batch, live[index])
+	}
+	l.kept, l.appended = 0, 0
+	for _, batch := range l.batches {
+		l.kept += uint64(len(batch))
+	}
+	for _, m := range l.single {
+		l.kept += uint64(len(m.Body) + len(m.Properties))
+	}
+}
+
+// thin drops a batch of which less than half is live; what is live is kept by itself.
+func (l *Log) thin(index uint64, batch []byte, refs []queue.Ref) {
+	bytes := 0
+	messages := make([]queue.Message, len(refs))
+	for i, ref := range refs {
+		m, err := queue.ReadMessage(batch, ref.Ordinal)
+		if err != nil {
+			panic(fmt.Sprintf("transient queues: entry %d was applied and cannot be read: %v", index, err))
+		}
+		messages[i] = m
+		bytes += len(m.Body) + len(m.Properties)
+	}
+	if bytes*2 >= len(batch) {
+		return
+	}
+	for i, ref := range refs {
+		m := messages[i]
+		m.Body = append([]byte(nil), m.Body...)
+		m.Properties = append([]byte(nil), m.Properties...)
+		l.single[ref] = m
+	}
+	delete(l.batches, index)
+}
