@@ -65,6 +65,7 @@ func LookupTable(b []byte, key string) (any, bool) {
 	if err != nil {
 		return nil, false
 	}
+	whole := len(b)
 	for len(b) > 0 {
 		size := 1 + int(b[0])
 		if size >= len(b) {
@@ -76,16 +77,17 @@ func LookupTable(b []byte, key string) (any, bool) {
 			return nil, false
 		}
 		if string(b[1:size]) == key {
-			return parseValue(b[size : size+valueSize])
+			return parseValue(b[size:size+valueSize], whole)
 		}
 		b = b[size+valueSize:]
 	}
 	return nil, false
 }
 
-func parseValue(b []byte) (any, bool) {
+// parseValue decodes one value of a table whose entries have the given size.
+func parseValue(b []byte, whole int) (any, bool) {
 	s := scan{counting: true}
-	if _, err := s.value(b, 1); err != nil || s.affordable(len(b)) != nil {
+	if _, err := s.value(b, 1); err != nil || s.affordable(whole) != nil {
 		return nil, false
 	}
 	build := builder{s: string(b), counts: s.counts}
