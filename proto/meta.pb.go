@@ -380,6 +380,7 @@ func (x *MetaJoinRequest) GetHandedOn() bool {
 
 type MetaJoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of the registration in the log
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +413,13 @@ func (x *MetaJoinResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use MetaJoinResponse.ProtoReflect.Descriptor instead.
 func (*MetaJoinResponse) Descriptor() ([]byte, []int) {
 	return file_meta_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MetaJoinResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
 }
 
 type MetaForwardRequest struct {
@@ -1818,8 +1826,9 @@ const file_meta_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\v2\x13.warren.v1.MetaNodeR\x04node\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1b\n" +
-	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"\x12\n" +
-	"\x10MetaJoinResponse\"@\n" +
+	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"(\n" +
+	"\x10MetaJoinResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"@\n" +
 	"\x12MetaForwardRequest\x12*\n" +
 	"\x05batch\x18\x01 \x01(\v2\x14.warren.v1.MetaBatchR\x05batch\"3\n" +
 	"\x13MetaForwardResponse\x12\x1c\n" +

@@ -1,0 +1,152 @@
+package meta
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/warrenmq/warren/broker/topology"
+	pb "github.com/warrenmq/warren/proto"
+)
+
+// maxSnapshotBytes bounds what is read of a snapshot that another node sends.
+const maxSnapshotBytes = 4 << 30
+
+// fsm is the adapter between Raft and the state.
+type fsm struct {
+	committed func(e *pb.MetaEntry, index, term uint64) // before the entry is applied
+	finish    func(answers []answer)                    // after the watchers have seen it
+	restored  func(origins origins)                     // entries were skipped
+	progress  progress
+	logBytes  atomic.Int64 // of entries since the last snapshot
+	lastBytes atomic.Int64 // of the last snapshot
+
+	order    sync.Mutex // watchers are called in the order of the log; taken before mu
+	watchers []func([]topology.Change)
+	groups   []func([]GroupInfo)
+
+	mu    sync.RWMutex
+	state *state
+}
+
+// Apply is called by Raft for each committed entry. An entry that cannot be read
+// stops the node: skipping it would let this replica diverge.
+func (f *fsm) Apply(l *raft.Log) any {
+	var e pb.MetaEntry
+	if err := decode(l.Data, &e); err != nil {
+		panic(fmt.Sprintf("meta: entry %d: %v", l.Index, err))
+	}
+	f.committed(&e, l.Index, l.Term)
+	f.logBytes.Add(int64(len(l.Data)))
+
+	f.order.Lock()
+	f.mu.Lock()
+	eff := f.state.apply(l.Index, &e)
+	f.mu.Unlock()
+	f.tell(eff)
+	f.order.Unlock()
+
+	f.progress.reach(l.Index)
+	f.finish(eff.answers)
+	return nil
+}
+
+func (f *fsm) tell(eff effects) {
+	if len(eff.changes) > 0 {
+		for _, watch := range f.watchers {
+			watch(eff.changes)
+		}
+	}
+	if eff.groups {
+		for _, watch := range f.groups {
+			watch(f.groupList())
+		}
+	}
+}
+
+// StoreConfiguration is told of a committed change of the group's own members.
+// That it is implemented lets Raft count such an entry as applied.
+func (f *fsm) StoreConfiguration(index uint64, _ raft.Configuration) {
+	f.mu.Lock()
+	f.state.applied = index
+	f.mu.Unlock()
+	f.progress.reach(index)
+}
+
+// Snapshot encodes the state at once: it holds no messages.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	b, err := f.state.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	f.logBytes.Store(0)
+	f.lastBytes.Store(int64(len(b)))
+	return encodedSnapshot(b), nil
+}
+
+// Restore replaces the state.
+func (f *fsm) Restore(from io.ReadCloser) error {
+	b, err := io.ReadAll(io.LimitReader(from, maxSnapshotBytes))
+	if err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	s, err := restoreState(b)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	f.lastBytes.Store(int64(len(b)))
+
+	f.order.Lock()
+	f.mu.Lock()
+	f.state = s
+	f.mu.Unlock()
+	f.tell(effects{changes: s.topology.Contents(), groups: true})
+	f.order.Unlock()
+
+	f.progress.reach(s.applied)
+	f.restored(s.origins)
+	return nil
+}
+
+func (f *fsm) watch(w func([]topology.Change)) {
+	f.order.Lock()
+	defer f.order.Unlock()
+	var contents []topology.Change
+	f.view(func(s *state) { contents = s.topology.Contents() })
+	w(contents)
+	f.watchers = append(f.watchers, w)
+}
+
+func (f *fsm) watchGroups(w func([]GroupInfo)) {
+	f.order.Lock()
+	defer f.order.Unlock()
+	w(f.groupList())
+	f.groups = append(f.groups, w)
+}
+
+func (f *fsm) groupList() (list []GroupInfo) {
+	f.view(func(s *state) { list = s.sortedGroups() })
+	return list
+}
+
+func (f *fsm) view(look func(*state)) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	look(f.state)
+}
+
+type encodedSnapshot []byte
+
+func (s encodedSnapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(s); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return nil
+}
+
+func (encodedSnapshot) Release() {}

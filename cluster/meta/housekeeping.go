@@ -1,0 +1,143 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	pb "github.com/warrenmq/warren/proto"
+)
+
+const (
+	keepInterval = time.Second
+	// firstWait is how long the first groups wait for the nodes that are expected,
+	// so that they have all their replicas from the start.
+	firstWait = 15 * time.Second
+)
+
+// tenure is what a leader has seen since it leads.
+type tenure struct {
+	m       *Meta
+	raft    *raft.Raft
+	term    uint64
+	since   time.Time
+	dead    map[string]time.Time // registered nodes, since when membership does not see them
+	dropped map[string]bool      // dead nodes whose transient queues are dropped
+}
+
+// lead keeps house while this node leads the group.
+func (m *Meta) lead(ctx context.Context, r *raft.Raft) {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	var t *tenure
+	for {
+		select {
+		case <-tick.C:
+		case <-m.kick:
+		case <-r.LeaderCh():
+		case <-ctx.Done():
+			return
+		}
+		if r.State() != raft.Leader {
+			t = nil
+			continue
+		}
+		if term := r.CurrentTerm(); t == nil || t.term != term {
+			if r.Barrier(enqueueTimeout).Error() != nil {
+				continue
+			}
+			m.log.Info("leads the meta group", "term", term)
+			t = &tenure{m: m, raft: r, term: term, since: time.Now(), dead: make(map[string]time.Time), dropped: make(map[string]bool)}
+		}
+		if err := t.keepHouse(ctx); err != nil && ctx.Err() == nil && !isNotLeader(err) && !errors.Is(err, raft.ErrLeadershipLost) {
+			m.log.Warn("housekeeping of the cluster", "error", err)
+		}
+	}
+}
+
+// keepHouse takes the next steps; whatever fails is tried at the next look.
+func (t *tenure) keepHouse(ctx context.Context) error {
+	v := t.look()
+	if v.clusterID == "" {
+		if err := t.form(ctx); err != nil {
+			return err
+		}
+		t.m.nudge()
+		return nil
+	}
+	return errors.Join(
+		t.members(ctx, v),
+		t.groups(ctx, v),
+		t.transients(ctx, v),
+	)
+}
+
+// view is the state that housekeeping decides on, and who is alive.
+type view struct {
+	clusterID string
+	expect    int
+	nodes     []Node
+	groups    []GroupInfo
+	alive     map[string]bool
+}
+
+func (t *tenure) look() view {
+	v := view{alive: map[string]bool{t.m.cfg.Self.ID: true}}
+	for _, mem := range t.m.cfg.Members() {
+		v.alive[mem.ID] = v.alive[mem.ID] || mem.Alive
+	}
+	t.m.fsm.view(func(s *state) {
+		v.clusterID, v.expect, v.nodes, v.groups = s.clusterID, s.expect, s.sortedNodes(), s.sortedGroups()
+	})
+	for _, n := range v.nodes {
+		if v.alive[n.ID] {
+			delete(t.dead, n.ID)
+			delete(t.dropped, n.ID)
+		} else if _, known := t.dead[n.ID]; !known {
+			t.dead[n.ID] = time.Now()
+		}
+	}
+	return v
+}
+
+// deadFor reports whether the leader has missed the node for that long.
+func (t *tenure) deadFor(id string, d time.Duration) bool {
+	since, dead := t.dead[id]
+	return dead && time.Since(since) >= d
+}
+
+func (t *tenure) form(ctx context.Context) error {
+	f := &pb.MetaForm{ClusterId: t.m.ClusterID(), Expect: uint32(t.m.cfg.Expect)}
+	users, permissions := t.m.cfg.Users, t.m.cfg.Permissions
+	if len(users) == 0 {
+		var err error
+		if users, permissions, err = firstUsers(); err != nil {
+			return err
+		}
+	}
+	for _, u := range users {
+		f.Users = append(f.Users, userToProto(u))
+	}
+	for _, p := range permissions {
+		f.Permissions = append(f.Permissions, permissionToProto(p))
+	}
+	return t.m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Form{Form: f}}).err
+}
+
+// transients drops the queues that lived in the memory of nodes that are gone.
+func (t *tenure) transients(ctx context.Context, v view) error {
+	var errs error
+	for _, n := range v.nodes {
+		if t.dropped[n.ID] || !t.deadFor(n.ID, t.m.cfg.DropAfter) {
+			continue
+		}
+		if _, _, err := t.m.Propose(ctx, dropOf(n)); err != nil {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		t.dropped[n.ID] = true
+	}
+	return errs
+}

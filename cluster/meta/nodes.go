@@ -1,0 +1,73 @@
+package meta
+
+import (
+	"slices"
+	"strings"
+
+	pb "github.com/warrenmq/warren/proto"
+)
+
+// Node is a registered node.
+type Node struct {
+	ID       string // ServerID
+	Name     string
+	Zone     string
+	PeerAddr string
+	AMQPAddr string
+	Version  string
+	Epoch    uint64 // of the process that registered last
+	Joined   uint64 // log index of the first registration
+}
+
+func nodeToProto(n Node) *pb.MetaNode {
+	return &pb.MetaNode{Id: n.ID, Name: n.Name, Zone: n.Zone, PeerAddr: n.PeerAddr, AmqpAddr: n.AMQPAddr,
+		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined}
+}
+
+func nodeFromProto(p *pb.MetaNode) Node {
+	return Node{ID: p.GetId(), Name: p.GetName(), Zone: p.GetZone(), PeerAddr: p.GetPeerAddr(), AMQPAddr: p.GetAmqpAddr(),
+		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined()}
+}
+
+// superseded reports whether another server has joined under n's name since: n's
+// disk is gone, and it will not come back.
+func superseded(nodes []Node, id string) bool {
+	i := slices.IndexFunc(nodes, func(n Node) bool { return n.ID == id })
+	return i >= 0 && slices.ContainsFunc(nodes, func(n Node) bool {
+		return n.Name == nodes[i].Name && n.Joined > nodes[i].Joined
+	})
+}
+
+func byID(a, b Node) int { return strings.Compare(a.ID, b.ID) }
+
+// GroupInfo is a queue group as the meta group records it.
+type GroupInfo struct {
+	ID uint64
+	// Initial are the replicas the group was created with: the configuration that
+	// each of them, and nobody else, starts an empty group with.
+	Initial []string
+	// Replicas are those it has now, as its leader last reported.
+	Replicas []string
+	// Target are those its leader shall bring it to: add what is missing, let it
+	// catch up, then remove what is not in it.
+	Target    []string
+	Preferred string // the node that should lead it
+}
+
+// Hosts reports whether the node holds or shall hold a replica.
+func (g GroupInfo) Hosts(id string) bool {
+	return slices.Contains(g.Replicas, id) || slices.Contains(g.Target, id)
+}
+
+func (g GroupInfo) clone() GroupInfo {
+	g.Initial, g.Replicas, g.Target = slices.Clone(g.Initial), slices.Clone(g.Replicas), slices.Clone(g.Target)
+	return g
+}
+
+func groupToProto(g GroupInfo) *pb.MetaGroup {
+	return &pb.MetaGroup{Id: g.ID, Initial: g.Initial, Replicas: g.Replicas, Target: g.Target, Preferred: g.Preferred}
+}
+
+func groupFromProto(p *pb.MetaGroup) GroupInfo {
+	return GroupInfo{ID: p.GetId(), Initial: p.GetInitial(), Replicas: p.GetReplicas(), Target: p.GetTarget(), Preferred: p.GetPreferred()}
+}

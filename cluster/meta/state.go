@@ -1,0 +1,259 @@
+package meta
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/topology"
+	pb "github.com/warrenmq/warren/proto"
+)
+
+// maxGroupReplicas bounds what a command may ask for.
+const maxGroupReplicas = 7
+
+// state is the state machine: a pure function of the entries, without a lock.
+type state struct {
+	applied     uint64 // index of the last entry
+	clusterID   string
+	expect      int
+	topology    *topology.Topology
+	users       map[string]auth.User
+	permissions map[permissionKey]auth.Permission
+	nodes       map[string]Node
+	groups      map[uint64]GroupInfo // values are never changed in place
+	lastGroup   uint64
+	origins     origins
+}
+
+type permissionKey struct{ user, vhost string }
+
+func newState() *state {
+	return &state{
+		topology:    topology.New(),
+		users:       make(map[string]auth.User),
+		permissions: make(map[permissionKey]auth.Permission),
+		nodes:       make(map[string]Node),
+		groups:      make(map[uint64]GroupInfo),
+		origins:     make(origins),
+	}
+}
+
+// outcome is what a command came to.
+type outcome struct {
+	index  uint64
+	result topology.Result
+	err    error
+}
+
+// answer is the outcome of the command with the origin's number.
+type answer struct {
+	origin        string
+	epoch, number uint64
+	outcome
+}
+
+// effects is what an entry came to.
+type effects struct {
+	answers []answer // none for a command that was applied before
+	changes []topology.Change
+	groups  bool // groups or nodes changed
+}
+
+func (s *state) apply(index uint64, e *pb.MetaEntry) effects {
+	var eff effects
+	s.applied = index
+	for _, b := range e.GetBatches() {
+		rec, ok := s.origins.enter(b)
+		if !ok {
+			continue
+		}
+		for _, c := range b.GetCommands() {
+			if !rec.first(c.GetNumber()) {
+				continue
+			}
+			out := outcome{index: index}
+			out.result, out.err = s.command(index, c, &eff)
+			eff.changes = append(eff.changes, out.result.Changes...)
+			eff.answers = append(eff.answers, answer{b.GetOrigin(), b.GetEpoch(), c.GetNumber(), out})
+		}
+	}
+	return eff
+}
+
+func (s *state) command(index uint64, c *pb.MetaCommand, eff *effects) (topology.Result, error) {
+	switch body := c.GetBody().(type) {
+	case *pb.MetaCommand_Topology:
+		return s.define(body.Topology)
+	case *pb.MetaCommand_Form:
+		return topology.Result{}, s.form(body.Form)
+	case *pb.MetaCommand_Register:
+		eff.groups = true
+		return s.register(index, nodeFromProto(body.Register))
+	case *pb.MetaCommand_EnsureGroups:
+		eff.groups = true
+		return topology.Result{}, s.ensureGroups(body.EnsureGroups)
+	case *pb.MetaCommand_SetTarget:
+		eff.groups = true
+		return topology.Result{}, s.setTarget(body.SetTarget)
+	case *pb.MetaCommand_SetReplicas:
+		eff.groups = true
+		return topology.Result{}, s.setReplicas(body.SetReplicas)
+	case *pb.MetaCommand_PutUser:
+		s.users[body.PutUser.GetName()] = userFromProto(body.PutUser)
+		return topology.Result{}, nil
+	case *pb.MetaCommand_DeleteUser:
+		return topology.Result{}, s.deleteUser(body.DeleteUser)
+	case *pb.MetaCommand_PutPermission:
+		return topology.Result{}, s.putPermission(permissionFromProto(body.PutPermission))
+	case *pb.MetaCommand_DeletePermission:
+		p := body.DeletePermission
+		delete(s.permissions, permissionKey{p.GetUser(), p.GetVhost()})
+		return topology.Result{}, nil
+	default:
+		panic(fmt.Sprintf("meta: entry %d has a command of unknown kind %T", index, body)) // a replica that skipped it would diverge
+	}
+}
+
+// define applies a definition. What cannot be decoded is refused alike on every
+// replica, since all see the same bytes.
+func (s *state) define(encoded []byte) (topology.Result, error) {
+	c, err := topology.DecodeCommand(encoded)
+	if err != nil {
+		return topology.Result{}, fmt.Errorf("decode definition: %w", err)
+	}
+	return s.topology.Apply(c)
+}
+
+func (s *state) form(f *pb.MetaForm) error {
+	if s.clusterID != "" {
+		return nil // proposed again by a new leader
+	}
+	s.clusterID, s.expect = f.GetClusterId(), int(f.GetExpect())
+	for _, u := range f.GetUsers() {
+		s.users[u.GetName()] = userFromProto(u)
+	}
+	for _, p := range f.GetPermissions() {
+		if err := s.putPermission(permissionFromProto(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// register enters a node or its new process. The transient queues of its earlier
+// processes are gone with them. A new server under a known name takes over the
+// leader's place in the groups that preferred the old one.
+func (s *state) register(index uint64, n Node) (topology.Result, error) {
+	old, known := s.nodes[n.ID]
+	if known && n.Epoch < old.Epoch {
+		return topology.Result{}, fmt.Errorf("epoch %d of %s is over", n.Epoch, n.ID)
+	}
+	n.Joined = old.Joined
+	if !known {
+		n.Joined = index
+		for _, id := range slices.Sorted(maps.Keys(s.groups)) {
+			g := s.groups[id]
+			if s.nodes[g.Preferred].Name == n.Name {
+				g.Preferred = n.ID
+				s.groups[id] = g
+			}
+		}
+	}
+	s.nodes[n.ID] = n
+	return s.topology.Apply(topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch})
+}
+
+func (s *state) ensureGroups(c *pb.MetaEnsureGroups) error {
+	if _, known := s.nodes[c.GetNode()]; !known {
+		return fmt.Errorf("node %s: %w", c.GetNode(), ErrNotFound)
+	}
+	have := 0
+	for _, g := range s.groups {
+		if g.Preferred == c.GetNode() {
+			have++
+		}
+	}
+	for i := have; i < len(c.GetSets()); i++ {
+		set := c.GetSets()[i].GetIds()
+		if err := s.checkReplicas(set); err != nil {
+			return err
+		}
+		s.lastGroup++
+		s.groups[s.lastGroup] = GroupInfo{ID: s.lastGroup, Initial: set, Replicas: set, Target: set, Preferred: c.GetNode()}
+	}
+	return nil
+}
+
+func (s *state) setTarget(c *pb.MetaSetTarget) error {
+	g, known := s.groups[c.GetGroup()]
+	if !known {
+		return fmt.Errorf("group %d: %w", c.GetGroup(), ErrNotFound)
+	}
+	if !slices.Equal(g.Target, c.GetFrom()) {
+		return nil // decided on an older state
+	}
+	if err := s.checkReplicas(c.GetTarget()); err != nil {
+		return err
+	}
+	g.Target = c.GetTarget()
+	s.groups[g.ID] = g
+	return nil
+}
+
+func (s *state) setReplicas(c *pb.MetaSetReplicas) error {
+	g, known := s.groups[c.GetGroup()]
+	if !known {
+		return fmt.Errorf("group %d: %w", c.GetGroup(), ErrNotFound)
+	}
+	if err := s.checkReplicas(c.GetReplicas()); err != nil {
+		return err
+	}
+	g.Replicas = c.GetReplicas()
+	s.groups[g.ID] = g
+	return nil
+}
+
+func (s *state) checkReplicas(ids []string) error {
+	if len(ids) == 0 || len(ids) > maxGroupReplicas {
+		return fmt.Errorf("a group cannot have %d replicas", len(ids))
+	}
+	for _, id := range ids {
+		if _, known := s.nodes[id]; !known {
+			return fmt.Errorf("node %s: %w", id, ErrNotFound)
+		}
+	}
+	return nil
+}
+
+func (s *state) deleteUser(name string) error {
+	if _, known := s.users[name]; !known {
+		return fmt.Errorf("user %s: %w", name, ErrNotFound)
+	}
+	delete(s.users, name)
+	maps.DeleteFunc(s.permissions, func(k permissionKey, _ auth.Permission) bool { return k.user == name })
+	return nil
+}
+
+func (s *state) putPermission(p auth.Permission) error {
+	if _, known := s.users[p.User]; !known {
+		return fmt.Errorf("user %s: %w", p.User, ErrNotFound)
+	}
+	s.permissions[permissionKey{p.User, p.VHost}] = p
+	return nil
+}
+
+func (s *state) sortedNodes() []Node {
+	return slices.SortedFunc(maps.Values(s.nodes), byID)
+}
+
+func (s *state) sortedGroups() []GroupInfo {
+	list := make([]GroupInfo, 0, len(s.groups))
+	for _, g := range s.groups {
+		list = append(list, g.clone())
+	}
+	slices.SortFunc(list, func(a, b GroupInfo) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
