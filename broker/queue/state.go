@@ -117,6 +117,9 @@ func (s *State) publish(e *Entry, c Publish) Answer {
 }
 
 func (s *State) configure(c Configure) Answer {
+	if c.Queue == 0 {
+		return Answer{Status: NoQueue}
+	}
 	q := s.queues[c.Queue]
 	if q == nil {
 		q = newQueue(c.Queue)

@@ -1,0 +1,165 @@
+package queue
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"testing"
+	"time"
+)
+
+func seedBatches() [][]byte {
+	var b Builder
+	b.Add([]ID{1}, &Message{Exchange: "amq.topic", RoutingKey: "a.b", Properties: []byte{0x10, 0, 2}, Body: []byte("hello"), TTL: time.Second})
+	b.Add([]ID{2, 1}, &Message{RoutingKey: "q", Priority: 9, TTL: NoTTL})
+	b.Add([]ID{1}, &Message{Body: bytes.Repeat([]byte("x"), 300), TTL: NoTTL})
+	publish := b.Seal(Session{0x0123456789abcdef, 7}, 42)
+	return [][]byte{
+		publish,
+		b.Seal(Session{1, 1}, 1),
+		EncodeCommands(),
+		EncodeCommands(
+			Configure{1, Settings{VHost: "/", Name: "q"}},
+			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\x09\x01\x00\x00\x00z"}},
+			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
+			Requeue{1, []Range{{101, 101}}}, Seal{1, true}, Unseal{1},
+			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1}),
+	}
+}
+
+// FuzzDecode: to refuse is right; what is read must encode to the same bytes, and must be
+// fit to apply.
+func FuzzDecode(f *testing.F) {
+	for _, b := range seedBatches() {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		cs, err := Decode(in)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+				t.Fatalf("an error of another kind: %v", err)
+			}
+			return
+		}
+		if in[1] == kindControl && !bytes.Equal(EncodeCommands(cs...), in) {
+			t.Fatalf("% x\ncame back as\n% x", in, EncodeCommands(cs...))
+		}
+		if in[1] == kindPublish && Verify(in) == nil {
+			rebuild(t, in, cs[0].(Publish))
+		}
+		s := NewState()
+		for id := range ID(8) {
+			s.Apply(Entry{Commands: []Command{Configure{Queue: id + 1}}})
+		}
+		var b Builder
+		b.Add([]ID{1, 2, 3}, &Message{TTL: NoTTL})
+		s.Apply(decoded(t, 1, time.Time{}, b.Seal(Session{1, 1}, 1)))
+		s.Apply(Entry{Index: 2, Commands: cs})
+		restored(t, s)
+	})
+}
+
+// rebuild makes the batch again from its messages, which must give the same messages.
+func rebuild(t *testing.T, in []byte, p Publish) {
+	var b Builder
+	for _, s := range p.Sections {
+		for o := s.First; o < s.First+s.Count; o++ {
+			m, err := ReadMessage(in, o)
+			if err != nil {
+				t.Fatalf("message %d of a verified batch: %v", o, err)
+			}
+			b.Add(s.Queues, &m)
+		}
+	}
+	out := b.Seal(p.Session, p.Seq)
+	if err := Verify(out); err != nil {
+		t.Fatalf("built again: %v", err)
+	}
+	n, _ := MessageCount(in)
+	for arrival := range uint32(n) {
+		got, err := ReadMessage(out, arrival)
+		want, err2 := ReadMessage(in, uint32(b.Arrival(arrival)))
+		if err != nil || err2 != nil || !equalMessages(&got, &want) {
+			t.Fatalf("message %d: %+v, %v; want %+v, %v", arrival, got, err, want, err2)
+		}
+	}
+}
+
+func FuzzReadMessage(f *testing.F) {
+	for _, b := range seedBatches() {
+		for o := range uint32(4) {
+			f.Add(b, o)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in []byte, ordinal uint32) {
+		m, err := ReadMessage(in, ordinal)
+		if err != nil {
+			return
+		}
+		if n, err := MessageCount(in); err != nil || int(ordinal) >= n {
+			t.Fatalf("message %d of %d, %v", ordinal, n, err)
+		}
+		var b Builder
+		b.Add([]ID{1}, &m)
+		got, err := ReadMessage(b.Seal(Session{1, 1}, 1), 0)
+		if err != nil || !equalMessages(&got, &m) {
+			t.Fatalf("%+v came back as %+v, %v", m, got, err)
+		}
+	})
+}
+
+// FuzzRestore: what is accepted has one encoding and is a sound state.
+func FuzzRestore(f *testing.F) {
+	f.Add(NewState().AppendSnapshot(nil))
+	f.Add(seedState(f).AppendSnapshot(nil))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		s, err := RestoreState(in)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+				t.Fatalf("an error of another kind: %v", err)
+			}
+			return
+		}
+		if out := s.AppendSnapshot(nil); !bytes.Equal(out, in) {
+			t.Fatalf("% x\ncame back as\n% x", in, out)
+		}
+		for id := range s.Queues() {
+			q := s.Queue(id)
+			checkShape(t, q)
+			n, seq := uint64(0), uint64(0)
+			for n < 10_000 {
+				item, ok := q.After(seq)
+				if !ok {
+					break
+				}
+				n, seq = n+1, item.Seq
+			}
+			if n < 10_000 && n != q.Messages() {
+				t.Fatalf("queue %d: %d messages found, %d counted", id, n, q.Messages())
+			}
+			s.Apply(Entry{Index: math.MaxUint64, Commands: []Command{
+				Requeue{id, []Range{{2, 300}}}, Settle{id, Ack, []Range{{3, 5}, {9, 9}}, 5}, Purge{id, math.MaxUint64, []Range{{10, 20}}},
+			}})
+		}
+		restored(t, s)
+	})
+}
+
+func seedState(t testing.TB) *State {
+	s := NewState()
+	for _, b := range [][]byte{
+		EncodeCommands(Configure{1, Settings{VHost: "/", Name: "q"}}, Configure{2, Settings{VHost: "/", Name: "r"}}, Configure{9, Settings{}}),
+		seedBatches()[0],
+	} {
+		s.Apply(decoded(t, 1, time.Unix(1, 2), b))
+	}
+	var b Builder
+	for range 150 {
+		b.Add([]ID{2}, &Message{Body: []byte("body"), TTL: NoTTL})
+	}
+	s.Apply(decoded(t, 3, time.Unix(3, 4), b.Seal(Session{5, 1}, 1)))
+	s.Apply(Entry{Index: 4, Commands: []Command{
+		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false},
+	}})
+	return s
+}
