@@ -65,8 +65,9 @@ func kindOf(batch []byte) (byte, error) {
 // bad is set and everything reads as zero; callers check it once at the end,
 // and before they allocate for a count.
 type reader struct {
-	b   []byte
-	bad bool
+	b     []byte
+	bad   bool
+	vhost string // of the settings read last
 }
 
 func (r *reader) fail() { r.b, r.bad = nil, true }

@@ -32,5 +32,8 @@ func (r *reader) settings() Settings {
 			return Settings{}
 		}
 	}
-	return Settings{VHost: string(vhost), Name: string(name), unknown: string(fields)}
+	if string(vhost) != r.vhost { // a batch or snapshot names few vhosts and many queues
+		r.vhost = string(vhost)
+	}
+	return Settings{VHost: r.vhost, Name: string(name), unknown: string(fields)}
 }
