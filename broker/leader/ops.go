@@ -121,8 +121,13 @@ func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) 
 		}
 	})
 	if errors.Is(err, ErrInUse) || errors.Is(err, ErrNotEmpty) {
-		_, unsealErr := e.ask(ctx, func() (queue.Command, error) { return queue.Unseal{Queue: id}, nil })
-		return 0, errors.Join(err, unsealErr)
+		return 0, errors.Join(err, e.Unseal(ctx, id))
 	}
 	return ready, errors.Join(doErr, err)
+}
+
+// Unseal lets a sealed queue take publishes again.
+func (e *Engine) Unseal(ctx context.Context, id queue.ID) error {
+	_, err := e.ask(ctx, func() (queue.Command, error) { return queue.Unseal{Queue: id}, nil })
+	return err
 }
