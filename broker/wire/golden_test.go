@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// golden returns what real clients sent, by file: testdata/frames/<client>-<version>-<what>.hex,
-// one frame a line.
+// golden returns what real clients sent to a recording server, by file:
+// testdata/frames/<client>-<version>-<what>.hex, one frame a line.
 func golden(t testing.TB) map[string][][]byte {
 	t.Helper()
 	names, err := filepath.Glob("testdata/frames/*.hex")
@@ -82,7 +82,7 @@ func checkGoldenMethod(t *testing.T, f Frame, in []byte) {
 	}
 }
 
-// hasTable reports whether a method holds a table of several keys, at any depth.
+// hasTable reports whether a method holds a table that is not empty.
 func hasTable(m Method) bool {
 	v := reflect.ValueOf(m).Elem()
 	for i := range v.NumField() {

@@ -117,7 +117,7 @@ func (s *scan) value(b []byte, depth int) (int, error) {
 	case 'S':
 		s.cost += boxCost
 	case 'x':
-		s.cost += boxCost + len(content)
+		s.cost += boxCost + 8 + len(content)*5/4 // the allocator rounds up
 	case 'F':
 		err = s.table(content, depth+1)
 	case 'A':
