@@ -197,7 +197,7 @@ func TestCommandsComeBackAsTheyWere(t *testing.T) {
 		case 2:
 			return Configure{q, Settings{VHost: rapid.String().Draw(t, "vhost"), Name: rapid.String().Draw(t, "name")}}
 		case 3:
-			return Seal{q, rapid.Bool().Draw(t, "if empty")}
+			return Seal{q, rapid.Bool().Draw(t, "if empty"), drawRanges(t)}
 		case 4:
 			return Forget{q}
 		case 5:

@@ -36,7 +36,7 @@ type Settle struct {
 	Queue  ID
 	Kind   SettleKind
 	Ranges []Range
-	Bytes  uint64 // of the bodies of the messages in Ranges, together
+	Bytes  uint64 // of their bodies together: the state knows sizes by the run only, the leader has read them
 }
 
 // Requeue counts a return for each message in Ranges that is not settled.
@@ -51,12 +51,14 @@ type Configure struct {
 	Settings Settings
 }
 
-// Seal makes the queue take no further messages, as the first step of its
-// deletion; with IfEmpty only when it holds none. The answer's Count is what
-// it holds, so IfEmpty and a Count above zero mean that it was not sealed.
+// Seal makes the queue take no further messages, as the first step of its deletion: what is
+// published to it from then on is confirmed and dropped. The answer's Count is what the queue
+// holds beside Held, which is out with consumers. With IfEmpty it seals only when that is
+// nothing, so a Count above zero means that it did not: nothing is lost in between.
 type Seal struct {
 	Queue   ID
 	IfEmpty bool
+	Held    []Range
 }
 
 // Unseal undoes Seal, when the deletion did not come about.

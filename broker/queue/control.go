@@ -11,7 +11,7 @@ import (
 //	settle    1, queue u64, kind u8, bytes u64, ranges
 //	requeue   2, queue u64, ranges
 //	configure 3, queue u64, settings
-//	seal      4, queue u64, if empty u8
+//	seal      4, queue u64, flags u32 (1: if empty), ranges
 //	forget    5, queue u64
 //	purge     6, queue u64, through u64, ranges
 //	mark      7, queue u64, seq u64
@@ -32,6 +32,8 @@ const (
 	commandBytes = 1 + 8 // the least
 	rangeBytes   = 4
 	farGap       = 0xffff
+
+	ifEmpty = 1
 )
 
 // EncodeCommands makes a control batch. A Publish cannot be in it: Builder makes those.
@@ -56,7 +58,12 @@ func appendCommand(dst []byte, c Command) []byte {
 	case Configure:
 		return c.Settings.append(appendTag(dst, tagConfigure, c.Queue))
 	case Seal:
-		return appendBool(appendTag(dst, tagSeal, c.Queue), c.IfEmpty)
+		flags := uint32(0)
+		if c.IfEmpty {
+			flags = ifEmpty
+		}
+		dst = binary.LittleEndian.AppendUint32(appendTag(dst, tagSeal, c.Queue), flags)
+		return appendRanges(dst, c.Held)
 	case Forget:
 		return appendTag(dst, tagForget, c.Queue)
 	case Purge:
@@ -164,7 +171,11 @@ func (r *reader) command() (Command, error) {
 	case tagConfigure:
 		c = Configure{Queue: q, Settings: r.settings()}
 	case tagSeal:
-		c = Seal{Queue: q, IfEmpty: r.boolean()}
+		flags := r.u32()
+		if flags > ifEmpty {
+			r.fail()
+		}
+		c = Seal{Queue: q, IfEmpty: flags == ifEmpty, Held: r.ranges()}
 	case tagForget:
 		c = Forget{Queue: q}
 	case tagPurge:

@@ -102,7 +102,7 @@ type Answer struct {
 	// Refused are the ordinals that no queue took (publish).
 	Refused []uint32
 	// Count is how many messages the command concerned: settled, requeued,
-	// purged or forgotten ones; for Seal those that the queue holds.
+	// purged or forgotten ones; for Seal see there.
 	Count uint64
 }
 

@@ -240,6 +240,22 @@ func (q *Queue) requeue(r Range) (n uint64) {
 	return n
 }
 
+// live counts the unsettled messages of one range.
+func (q *Queue) live(r Range) (n uint64) {
+	if r.First > r.Last || !q.seek(r.First, &q.write) {
+		return 0
+	}
+	for p := q.write; p.chunk < len(q.chunks); p = q.behind(p) {
+		c := q.chunks[p.chunk]
+		run := &c.runs[p.run]
+		if run.first > r.Last {
+			break
+		}
+		n += uint64(c.liveIn(p.run, max(r.First, run.first), min(r.Last, run.last())))
+	}
+	return n
+}
+
 // spend takes the bytes of settled messages off the queue's account.
 func (q *Queue) spend(bytes uint64) {
 	q.bytes -= min(bytes, q.bytes)

@@ -120,8 +120,9 @@ func (m *model) apply(c Command) Answer {
 		})
 	case Seal:
 		return on(c.Queue, func(q *modelQueue) uint64 {
-			q.sealed = q.sealed || !c.IfEmpty || len(q.live) == 0
-			return uint64(len(q.live))
+			n := len(q.live) - len(q.in(c.Held))
+			q.sealed = q.sealed || !c.IfEmpty || n == 0
+			return uint64(n)
 		})
 	case Unseal:
 		return on(c.Queue, func(q *modelQueue) uint64 { q.sealed = false; return uint64(len(q.live)) })
@@ -255,7 +256,7 @@ func (s *script) command() Command {
 	case 4, 5, 6:
 		return Configure{Queue: id, Settings: Settings{VHost: "/", Name: rapid.StringN(0, 3, 9).Draw(s.t, "name")}}
 	case 7:
-		return Seal{Queue: id, IfEmpty: rapid.Bool().Draw(s.t, "ifEmpty")}
+		return Seal{Queue: id, IfEmpty: rapid.Bool().Draw(s.t, "ifEmpty"), Held: s.ranges(id)}
 	case 8:
 		return Unseal{Queue: id}
 	case 9:

@@ -47,14 +47,11 @@ func mask(w, from, to uint32) uint64 {
 	return m
 }
 
-// set puts [from, to) in and returns how many were not in before.
-func (b bitmap) set(from, to uint32) (added uint32) {
+// set puts [from, to) in.
+func (b bitmap) set(from, to uint32) {
 	for w := from / 64; w < uint32(len(b)) && w*64 < to; w++ {
-		m := mask(w, from, to)
-		added += uint32(bits.OnesCount64(m &^ b[w]))
-		b[w] |= m
+		b[w] |= mask(w, from, to)
 	}
-	return added
 }
 
 // missing counts those of [from, to) that are not in.
@@ -176,22 +173,21 @@ func (c *chunk) settle(i int, first, last uint64, total *removed) (more bool) {
 // Run.live is the caller's to update.
 func (c *chunk) settleIn(i int, first, last uint64) uint32 {
 	r, x := &c.runs[i], c.extra(i)
+	n := c.liveIn(i, first, last)
 	switch {
 	case first == r.first && last == r.last():
-		return r.live
+		return n
 	case first == r.first:
-		n, next := uint32(last-first)+1, last+1
+		next := last + 1
 		if x != nil && x.settled != nil {
-			n = x.settled.missing(uint32(first-x.base), uint32(last-x.base)+1)
 			next = x.base + uint64(x.settled.nextMissing(uint32(next-x.base)))
 		}
 		gone := uint32(next - r.first)
 		r.first, r.ordinal, r.count = next, r.ordinal+gone, r.count-gone
 		return n
 	case last == r.last():
-		n, end := uint32(last-first)+1, first-1
+		end := first - 1
 		if x != nil && x.settled != nil {
-			n = x.settled.missing(uint32(first-x.base), uint32(last-x.base)+1)
 			end = x.base + uint64(x.settled.previousMissing(uint32(end-x.base)))
 		}
 		r.count = uint32(end-r.first) + 1
@@ -201,7 +197,21 @@ func (c *chunk) settleIn(i int, first, last uint64) uint32 {
 	if x.settled == nil {
 		x.settled = newBitmap(uint32(r.last()-x.base) + 1)
 	}
-	return x.settled.set(uint32(first-x.base), uint32(last-x.base)+1)
+	x.settled.set(uint32(first-x.base), uint32(last-x.base)+1)
+	return n
+}
+
+// liveIn counts the unsettled messages of [first, last], which lies in run i.
+func (c *chunk) liveIn(i int, first, last uint64) uint32 {
+	r, x := &c.runs[i], c.extra(i)
+	switch {
+	case first == r.first && last == r.last():
+		return r.live
+	case x != nil && x.settled != nil:
+		return x.settled.missing(uint32(first-x.base), uint32(last-x.base)+1)
+	default:
+		return uint32(last-first) + 1
+	}
 }
 
 // tidy drops what run i no longer needs beside it.

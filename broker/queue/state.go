@@ -154,12 +154,16 @@ func (s *State) requeue(q *Queue, c Requeue) (n uint64) {
 	return n
 }
 
-func (s *State) seal(q *Queue, c Seal) uint64 {
-	if !q.sealed && (!c.IfEmpty || q.messages == 0) {
+// seal counts what is not held, and seals unless that had to be nothing.
+func (s *State) seal(q *Queue, c Seal) (n uint64) {
+	for r := range between(c.Held, q.next-1) {
+		n += q.live(r)
+	}
+	if !q.sealed && (!c.IfEmpty || n == 0) {
 		q.sealed = true
 		s.touch(q)
 	}
-	return q.messages
+	return n
 }
 
 func (s *State) unseal(q *Queue) uint64 {
@@ -176,31 +180,10 @@ func (s *State) forget(q *Queue) uint64 {
 	return q.messages
 }
 
-// purge settles what lies between the ranges to keep.
 func (s *State) purge(q *Queue, c Purge) uint64 {
-	keep := slices.Clone(c.Keep)
-	slices.SortFunc(keep, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
-	through := min(c.Through, q.next-1)
 	var total removed
-	from := uint64(1)
-	for _, k := range keep {
-		if k.First > k.Last || k.Last < from {
-			continue
-		}
-		if k.First > through {
-			break
-		}
-		if k.First > from {
-			q.settle(Range{from, k.First - 1}, &total)
-		}
-		if k.Last >= through { // also, from must not wrap
-			from = through + 1
-			break
-		}
-		from = k.Last + 1
-	}
-	if from <= through {
-		q.settle(Range{from, through}, &total)
+	for r := range between(c.Keep, min(c.Through, q.next-1)) {
+		q.settle(r, &total)
 	}
 	if total.messages > 0 {
 		q.spend(total.bytes)
@@ -208,6 +191,31 @@ func (s *State) purge(q *Queue, c Purge) uint64 {
 	}
 	return total.messages
 }
+
+// between gives what lies up to through and in none of rs, which are in any order.
+func between(rs []Range, through uint64) iter.Seq[Range] {
+	return func(yield func(Range) bool) {
+		from := uint64(0)
+		for _, r := range slices.SortedFunc(slices.Values(rs), byFirst) {
+			if r.First > r.Last {
+				continue
+			}
+			if r.First > through {
+				break
+			}
+			if r.First > from && !yield(Range{from, r.First - 1}) {
+				return
+			}
+			if r.Last >= through { // nothing is left, and from must not wrap
+				return
+			}
+			from = max(from, r.Last+1)
+		}
+		yield(Range{from, through})
+	}
+}
+
+func byFirst(a, b Range) int { return cmp.Compare(a.First, b.First) }
 
 // LastSeq is the session's last applied batch, 0 when there is none.
 func (s *State) LastSeq(session Session) uint64 {
