@@ -23,7 +23,7 @@ func (t *Topology) bind(c Bind) (Result, error) {
 	if err := v.checkOwner(&b, c.Connection); err != nil {
 		return Result{}, err
 	}
-	key := b.identity()
+	key := b.Identity()
 	if v.from[b.Source][key] != nil {
 		return Result{}, nil
 	}
@@ -37,7 +37,7 @@ func (t *Topology) unbind(c Unbind) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	key := b.identity()
+	key := b.Identity()
 	old := v.from[b.Source][key]
 	if old == nil {
 		return Result{}, nil
@@ -108,9 +108,9 @@ func (b *Binding) destination() resource {
 	return queueNamed(b.VHost, b.Destination)
 }
 
-// identity is what two bindings of one source share only if they are the same. Its
+// Identity is what two bindings of one source share only if they are the same. Its
 // order is the one in which bindings are listed.
-func (b *Binding) identity() string {
+func (b *Binding) Identity() string {
 	w := writer{}
 	w.bool(b.ToExchange)
 	w.string(b.Destination)
@@ -149,7 +149,7 @@ func (v *vhost) removeBindings(bs bindings, changes []Change) ([]string, []Chang
 	var sources []string
 	for _, key := range slices.Sorted(maps.Keys(bs)) {
 		b := bs[key]
-		identity := b.identity()
+		identity := b.Identity()
 		unlink(v.from, b.Source, identity)
 		unlink(v.to, b.end(), b.Source+"\x00"+identity)
 		changes = append(changes, v.bindingChange(BindingRemoved, b))

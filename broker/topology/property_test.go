@@ -151,7 +151,7 @@ func TestChangesTellEverything(t *testing.T) {
 			case QueueAdded, QueueRemoved:
 				thing = fmt.Sprint(queueNamed(c.VHost, c.Queue.Name), c.Queue.ID)
 			case BindingAdded, BindingRemoved:
-				thing = fmt.Sprintf("binding %s %q %q", c.VHost, c.Binding.Source, c.Binding.identity())
+				thing = fmt.Sprintf("binding %s %q %q", c.VHost, c.Binding.Source, c.Binding.Identity())
 				from, to := exchangeNamed(c.VHost, c.Binding.Source).String(), exchangeNamed(c.VHost, c.Binding.Destination).String()
 				if !c.Binding.ToExchange {
 					to = fmt.Sprint(queueNamed(c.VHost, c.Queue.Name), c.Queue.ID)

@@ -82,7 +82,7 @@ func (t *Topology) restoreVHost(r *reader) {
 	}
 	for range r.count() {
 		b := r.binding(name)
-		key := b.identity()
+		key := b.Identity()
 		if v.exchanges[b.Source] == nil || !v.has(b.end()) || v.from[b.Source][key] != nil {
 			r.fail("binding twice or without its ends")
 			return
