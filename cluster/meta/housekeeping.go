@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
 
@@ -19,12 +20,11 @@ const (
 
 // tenure is what a leader has seen since it leads.
 type tenure struct {
-	m       *Meta
-	raft    *raft.Raft
-	term    uint64
-	since   time.Time
-	dead    map[string]time.Time // registered nodes, since when membership does not see them
-	dropped map[string]bool      // dead nodes whose transient queues are dropped
+	m     *Meta
+	raft  *raft.Raft
+	term  uint64
+	since time.Time
+	dead  map[string]time.Time // registered nodes, since when membership does not see them
 }
 
 // lead keeps house while this node leads the group.
@@ -49,7 +49,7 @@ func (m *Meta) lead(ctx context.Context, r *raft.Raft) {
 				continue
 			}
 			m.log.Info("leads the meta group", "term", term)
-			t = &tenure{m: m, raft: r, term: term, since: time.Now(), dead: make(map[string]time.Time), dropped: make(map[string]bool)}
+			t = &tenure{m: m, raft: r, term: term, since: time.Now(), dead: make(map[string]time.Time)}
 		}
 		if err := t.keepHouse(ctx); err != nil && ctx.Err() == nil && !isNotLeader(err) && !errors.Is(err, raft.ErrLeadershipLost) {
 			m.log.Warn("housekeeping of the cluster", "error", err)
@@ -94,7 +94,6 @@ func (t *tenure) look() view {
 	for _, n := range v.nodes {
 		if v.alive[n.ID] {
 			delete(t.dead, n.ID)
-			delete(t.dropped, n.ID)
 		} else if _, known := t.dead[n.ID]; !known {
 			t.dead[n.ID] = time.Now()
 		}
@@ -130,14 +129,17 @@ func (t *tenure) form(ctx context.Context) error {
 func (t *tenure) transients(ctx context.Context, v view) error {
 	var errs error
 	for _, n := range v.nodes {
-		if t.dropped[n.ID] || !t.deadFor(n.ID, t.m.cfg.DropAfter) {
+		if !t.deadFor(n.ID, t.m.cfg.DropAfter) {
 			continue
 		}
-		if _, _, err := t.m.Propose(ctx, dropOf(n)); err != nil {
-			errs = errors.Join(errs, err)
+		var left int
+		t.m.View(func(defs *topology.Topology) { left = len(defs.QueuesAt(n.ID)) })
+		if left == 0 {
 			continue
 		}
-		t.dropped[n.ID] = true
+		t.m.log.Info("drops the transient queues of a dead node", "node", n.ID, "queues", left)
+		_, _, err := t.m.Propose(ctx, topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch + 1})
+		errs = errors.Join(errs, err)
 	}
 	return errs
 }

@@ -7,13 +7,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/warrenmq/warren/broker/topology"
 )
-
-func dropOf(n Node) topology.Command {
-	return topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch + 1}
-}
 
 // members takes one step towards a group in which every node is a member, and up
 // to MaxVoters live ones vote: first a dead voter loses its vote, then another

@@ -102,6 +102,7 @@ func (m *Meta) run(ctx context.Context) error {
 	parts.Go(func() { m.proposals.run(ctx, m.send) })
 	parts.Go(func() { m.appender.run(ctx, r) })
 	parts.Go(func() { m.notifier.run(ctx, r, m.cfg.Transport) })
+	parts.Go(func() { m.visibility.run(ctx) })
 	parts.Go(func() { m.snapshots(ctx, r) })
 	parts.Go(func() { m.lead(ctx, r) })
 	parts.Go(func() {

@@ -2,17 +2,21 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	pb "github.com/warrenmq/warren/proto"
 )
 
+var errSilent = errors.New("a node did not answer in time")
+
 // visibility knows what other nodes have applied. However many wait for a node,
 // one question to it is under way.
 type visibility struct {
-	timeout time.Duration
-	conns   Conns
+	timeout   time.Duration
+	conns     Conns
+	questions chan question
 
 	mu    sync.Mutex
 	nodes map[process]*remote
@@ -22,6 +26,13 @@ type visibility struct {
 type process struct {
 	id    string
 	epoch uint64
+}
+
+// question asks a node to say when it has applied the index.
+type question struct {
+	id     string
+	remote *remote
+	index  uint64
 }
 
 type remote struct {
@@ -34,13 +45,13 @@ type remote struct {
 }
 
 func newVisibility(conns Conns, timeout time.Duration) *visibility {
-	return &visibility{timeout: timeout, conns: conns, nodes: make(map[process]*remote)}
+	return &visibility{timeout: timeout, conns: conns, questions: make(chan question), nodes: make(map[process]*remote)}
 }
 
 // await returns when all of them have applied the index. One that does not answer
 // in time is not waited for, then or later, until it has answered again.
 func (v *visibility) await(ctx context.Context, index uint64, all []process) {
-	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, v.timeout, errSilent)
 	defer cancel()
 	remotes := v.remotes(all)
 	for i, r := range remotes {
@@ -58,6 +69,9 @@ func (v *visibility) await(ctx context.Context, index uint64, all []process) {
 			select {
 			case <-news:
 			case <-ctx.Done():
+				if context.Cause(ctx) != errSilent {
+					return // the caller's own end says nothing of the node
+				}
 				r.mu.Lock()
 				r.silent = r.silent || r.applied < index
 				r.mu.Unlock()
@@ -97,31 +111,55 @@ func (r *remote) seen(index uint64) bool {
 // ask sees to it that a question for the index, or a later one, is under way.
 func (v *visibility) ask(ctx context.Context, id string, r *remote, index uint64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.want = max(r.want, index)
 	if r.asking || r.applied >= index {
+		r.mu.Unlock()
 		return
 	}
 	r.asking = true
-	want := r.want
-	ctx = context.WithoutCancel(ctx) // others wait for the answer, too
-	go func() {                      // ends by itself within twice the timeout
-		ctx, cancel := context.WithTimeout(ctx, v.timeout)
-		defer cancel()
-		applied, err := awaitApplied(ctx, v.conns, id, want)
-		if err != nil {
-			pause(ctx, retryPause)
+	q := question{id, r, r.want}
+	r.mu.Unlock()
+	select {
+	case v.questions <- q:
+	case <-ctx.Done():
+		r.answer(q, 0, ctx.Err())
+	}
+}
+
+// run puts the questions, which many may wait for, until ctx ends.
+func (v *visibility) run(ctx context.Context) {
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	for {
+		select {
+		case q := <-v.questions:
+			asks.Go(func() { v.put(ctx, q) })
+		case <-ctx.Done():
+			return
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.asking = false
-		if err == nil {
-			r.applied = max(r.applied, applied)
-			r.silent = r.silent && applied < want
-		}
-		close(r.news)
-		r.news = make(chan struct{})
-	}()
+	}
+}
+
+func (v *visibility) put(ctx context.Context, q question) {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	applied, err := awaitApplied(ctx, v.conns, q.id, q.index)
+	if err != nil {
+		pause(ctx, retryPause)
+	}
+	q.remote.answer(q, applied, err)
+}
+
+func (r *remote) answer(q question, applied uint64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asking = false
+	if err == nil {
+		r.applied = max(r.applied, applied)
+		r.silent = r.silent && applied < q.index
+	}
+	close(r.news)
+	r.news = make(chan struct{})
 }
 
 func awaitApplied(ctx context.Context, conns Conns, id string, index uint64) (uint64, error) {
