@@ -1,0 +1,286 @@
+package connection
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// conn is one client's connection. All of its fields but the outbox and what is
+// atomic belong to the reader: the goroutine of serve.
+type conn struct {
+	l      *Listener
+	cfg    *Config
+	nc     net.Conn
+	id     string // unique in the cluster: owns exclusive queues
+	name   string // "peer -> here", for listings
+	logger *slog.Logger
+	frames *wire.Reader
+	names  wire.Interner
+	out    outbox
+
+	// Agreed in the handshake.
+	user, vhost  string
+	channelMax   uint16
+	frameMax     uint32
+	heartbeat    time.Duration
+	cancelNotify bool // basic.cancel may be sent
+
+	channels   map[uint16]*channel
+	settling   []*holder    // have answers that are not passed on
+	turned     []settlement // of them, before the client changed its kind of answer
+	grants     []grant      // scratch
+	consumers  int          // open or with deliveries outstanding
+	assembling uint64       // bytes of bodies that are not whole, or in a transaction
+	owner      bool         // declared an exclusive queue
+	counted    bool         // is one of the listener's connections
+
+	readAt       time.Time    // when the socket was read last
+	handshakeEnd time.Time    // read deadline until the connection is open
+	closing      atomic.Int64 // read deadline once connection.close was sent, in Unix nanoseconds
+}
+
+func newConn(l *Listener, nc net.Conn) *conn {
+	var id [16]byte
+	rand.Read(id[:])
+	name := fmt.Sprintf("%v -> %v", nc.RemoteAddr(), nc.LocalAddr())
+	c := &conn{
+		l:        l,
+		cfg:      &l.cfg,
+		nc:       nc,
+		id:       hex.EncodeToString(id[:]),
+		name:     name,
+		logger:   l.cfg.Logger.With("connection", name),
+		out:      newOutbox(),
+		channels: make(map[uint16]*channel),
+	}
+	c.frames = wire.NewReader(source{c}, l.cfg.InitialFrameMax-wire.FrameOverhead)
+	return c
+}
+
+// source is the socket's receiving side: what the frame reader reads from when
+// all that came before is used up.
+type source struct{ c *conn }
+
+func (s source) Read(p []byte) (int, error) {
+	c := s.c
+	c.settle() // nothing more to gather
+	c.readAt = time.Now()
+	if err := c.nc.SetReadDeadline(c.readDeadline()); err != nil {
+		return 0, err
+	}
+	if c.closing.Load() != 0 { // begun since: its deadline is the one that counts
+		c.nc.SetReadDeadline(c.readDeadline())
+	}
+	return c.nc.Read(p)
+}
+
+// readDeadline is when silence becomes an end. It is set anew for each read, so
+// while back-pressure keeps the reader from reading nobody is missed.
+func (c *conn) readDeadline() time.Time {
+	if closing := c.closing.Load(); closing != 0 {
+		return time.Unix(0, closing)
+	}
+	if !c.handshakeEnd.IsZero() {
+		return c.handshakeEnd
+	}
+	if c.heartbeat > 0 {
+		return c.readAt.Add(2 * c.heartbeat)
+	}
+	return time.Time{}
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve(ctx context.Context) {
+	defer c.nc.Close()
+	c.handshakeEnd = time.Now().Add(c.cfg.HandshakeTimeout)
+	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
+	err := c.guarded(func() error { return c.handshake(ctx) })
+	c.l.handshakes.Add(-1)
+	defer func() {
+		if c.counted {
+			c.l.open.Add(-1)
+		}
+	}()
+	if !stop() || err != nil {
+		if err != nil {
+			c.logger.Info("client not connected", "error", err)
+		}
+		return
+	}
+	c.handshakeEnd = time.Time{}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, c.forceClose)()
+	var writing sync.WaitGroup
+	writing.Go(func() { c.write(cancel) })
+	c.logger.Debug("client connected", "user", c.user, "vhost", c.vhost)
+	if err := c.guarded(func() error { return c.read(ctx) }); err != nil {
+		c.logger.Info("connection lost", "user", c.user, "error", err)
+	}
+	c.out.end(nil)
+	writing.Wait()
+	c.nc.Close()
+	c.tearDown()
+}
+
+// guarded runs f and turns a panic into an error: the last defence of the other
+// connections against a fault in this package.
+func (c *conn) guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.logger.Error("connection failed", "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", r)
+			c.sendClose(&wire.Error{Code: wire.InternalError}, c.cfg.CloseTimeout)
+		}
+	}()
+	return f()
+}
+
+// write runs the writer and ends the reader when the socket fails.
+func (c *conn) write(cancel context.CancelFunc) {
+	w := writer{nc: c.nc, out: &c.out, frameMax: c.frameMax, heartbeat: c.heartbeat / 2, timeout: c.cfg.WriteTimeout}
+	if err := w.run(); err != nil {
+		c.out.abandon()
+		if !errors.Is(err, net.ErrClosed) {
+			c.logger.Info("client does not take what it is sent", "error", err)
+		}
+		c.nc.Close()
+		cancel()
+	}
+}
+
+// forceClose tells the client that the broker stops. Any goroutine may call it.
+func (c *conn) forceClose() {
+	c.sendClose(&wire.Error{
+		Code: wire.ConnectionForced,
+		Text: "broker forced connection closure with reason 'shutdown'",
+	}, c.cfg.ShutdownTimeout)
+	c.nc.SetReadDeadline(c.readDeadline())
+}
+
+// sendClose sends connection.close as the last frame and gives the client a
+// while to answer.
+func (c *conn) sendClose(e *wire.Error, timeout time.Duration) {
+	if !c.closing.CompareAndSwap(0, time.Now().Add(timeout).UnixNano()) {
+		return
+	}
+	_, m := e.Close(0)
+	c.out.end(wire.AppendMethodFrame(nil, 0, m))
+}
+
+// read runs the client's frames until the connection is closed from either
+// side; an error is an end without a close.
+func (c *conn) read(ctx context.Context) error {
+	for {
+		f, err := c.frames.ReadFrame()
+		closing := c.closing.Load() != 0
+		if err != nil {
+			e, told := errors.AsType[*wire.Error](err)
+			switch {
+			case told && !closing:
+				c.fail(0, e)
+				fallthrough
+			case told:
+				c.drain()
+				return nil
+			case closing:
+				return nil // it did not answer
+			}
+			return c.missed(err)
+		}
+		if closing {
+			if isClosed(f) {
+				return nil
+			}
+			continue // A6: what was under way
+		}
+		done, err := c.frame(ctx, f)
+		switch {
+		case done:
+			return nil
+		case err != nil && ctx.Err() != nil: // it failed because the broker stops
+			c.forceClose()
+		case err != nil:
+			c.fail(f.Channel, err)
+		}
+		c.out.awaitRoom(ctx)
+	}
+}
+
+// drain takes what a client sends whose frames cannot be told apart any more,
+// until it answers connection.close or hangs up.
+func (c *conn) drain() {
+	closeOk := wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{})
+	var buf [4 << 10]byte
+	for {
+		n, err := source{c}.Read(buf[:])
+		if err != nil || bytes.HasSuffix(buf[:n], closeOk) {
+			return
+		}
+	}
+}
+
+// isClosed recognises the client's answer to connection.close, and its own one that crossed.
+func isClosed(f wire.Frame) bool {
+	if f.Type != wire.FrameMethod || f.Channel != 0 {
+		return false
+	}
+	key := wire.PeekMethod(f.Payload)
+	return key == wire.KeyConnectionCloseOk || key == wire.KeyConnectionClose
+}
+
+// missed says what an expired read deadline means.
+func (c *conn) missed(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("missed heartbeats from client, timeout %v", c.heartbeat)
+	case err == io.EOF:
+		return errors.New("client unexpectedly closed TCP connection")
+	}
+	return err
+}
+
+// fail tells the client of err, on its channel or for the connection.
+func (c *conn) fail(channel uint16, err error) {
+	e := exception(err)
+	if ch := c.channels[channel]; ch != nil && !wire.Hard(e.Code) {
+		c.logger.Info("channel error", "channel", channel, "user", c.user, "error", e)
+		ch.fail(e)
+		return
+	}
+	c.logger.Warn("connection error", "channel", channel, "user", c.user, "error", e)
+	c.sendClose(e, c.cfg.CloseTimeout)
+}
+
+// tearDown ends what the connection had: what its channels held is requeued, its
+// consumers and exclusive queues go.
+func (c *conn) tearDown() {
+	for _, ch := range c.channels {
+		ch.shutDown(nil)
+	}
+	if !c.owner {
+		return
+	}
+	if err := c.l.dropOwned(c.id); err != nil {
+		select {
+		case c.l.orphans <- c.id:
+		default:
+			c.logger.Error("exclusive queues are left behind", "owner", c.id, "error", err)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package connection
+
+import (
+	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// holder is a subscription that holds deliveries for a channel: a consumer's, or
+// that of one basic.get.
+type holder struct {
+	ch       *channel
+	sub      Subscription
+	consumer *consumer // nil: of basic.get
+
+	// Guarded by the outbox.
+	outstanding int  // deliveries that the client has not answered
+	over        bool // no further ones come: to be released after the last answer
+
+	// The reader's: answers on their way to sub.
+	answer leader.Answer
+	ranges []queue.Range
+	listed bool // in conn.settling
+}
+
+// consumer is one basic.consume.
+type consumer struct {
+	holder
+	tag      string
+	noAck    bool
+	prefetch int
+	window   int64 // byte credit
+
+	written int64 // the writer's: bytes that were sent and not given back as credit
+
+	// Guarded by the outbox.
+	granted  int               // message credit that the queue's leader has
+	waiting  []leader.Delivery // came before consume-ok or while the channel is paused
+	started  bool              // consume-ok is sent
+	returns  int               // calls of Deliver that are handing back messages
+	refusing bool              // hands all back until no credit is left, to keep the order
+	lost     bool              // Cancelled was called
+}
+
+// openCredit is the message credit of a consumer without prefetch; bytes bound it, too.
+const openCredit = 2048
+
+// unackedMax is how many deliveries a consumer without prefetch may leave unacknowledged.
+const unackedMax = 1 << 20
+
+// cost is what a delivery takes of the byte credit. It must be what its leader
+// takes (broker/leader).
+func cost(d *leader.Delivery) int64 {
+	return int64(len(d.Message.Body) + len(d.Message.Properties) + 64)
+}
+
+// Deliver sends messages to the client, as far as the limits of its channel
+// allow; the others go back unseen.
+func (k *consumer) Deliver(ds []leader.Delivery) {
+	o := k.ch.out
+	var unseen []queue.Range
+	var bytes int64
+	o.mu.Lock()
+	if o.ended || k.ch.shut {
+		o.mu.Unlock()
+		return // the subscription is being released, which requeues them
+	}
+	for i := range ds {
+		switch {
+		case k.over && (k.noAck || k.sub == nil): // the end of the subscription is under way
+		case k.over || k.refusing || k.full() && len(k.waiting) == 0 && k.flowing():
+			unseen = addSeq(unseen, ds[i].Seq)
+			bytes += cost(&ds[i])
+			k.granted--
+			k.refusing = true
+		case !k.flowing() || len(k.waiting) > 0:
+			k.waiting = append(k.waiting, ds[i])
+		default:
+			k.put(&ds[i])
+		}
+	}
+	if unseen != nil {
+		k.returns++
+	}
+	credit := k.topUp()
+	wake := o.rouse()
+	o.mu.Unlock()
+	o.signal(wake)
+	if unseen != nil {
+		k.sub.Settle(leader.Unseen, unseen)
+		o.mu.Lock()
+		k.returns--
+		credit += k.topUp()
+		o.mu.Unlock()
+	}
+	if credit > 0 || bytes > 0 {
+		k.sub.Credit(credit, bytes)
+	}
+}
+
+// flowing tells whether deliveries may be sent now. The outbox is locked, as in
+// all that follows.
+func (k *consumer) flowing() bool { return k.started && !k.ch.paused }
+
+// full tells whether the channel's common prefetch is used up.
+func (k *consumer) full() bool {
+	return !k.noAck && k.ch.limit > 0 && k.ch.limited >= k.ch.limit
+}
+
+// put gives a delivery its tag and hands it to the writer.
+func (k *consumer) put(d *leader.Delivery) {
+	ch := k.ch
+	ch.tag++
+	if !k.noAck {
+		k.granted--
+		k.outstanding++
+		ch.limited++
+		ch.unacked.add(ch.tag, d.Seq, &k.holder)
+	}
+	ch.out.parcels = append(ch.out.parcels, parcel{to: k, tag: ch.tag, delivery: *d})
+}
+
+// flush sends what waited. What the limits do not allow is for channel.handBack.
+func (k *consumer) flush() (unseen []queue.Range, bytes int64) {
+	if !k.flowing() {
+		return nil, 0
+	}
+	for i := range k.waiting {
+		d := &k.waiting[i]
+		if k.refusing || k.full() {
+			unseen = addSeq(unseen, d.Seq)
+			bytes += cost(d)
+			k.granted--
+			k.refusing = true
+			continue
+		}
+		k.put(d)
+	}
+	k.waiting = nil
+	if unseen != nil {
+		k.returns++
+	}
+	return unseen, bytes
+}
+
+// target is how much message credit the queue's leader is to have.
+//
+// Under the channel's common limit a single consumer gets what is free of it.
+// Among several the free places are shared out, but at least one to each: who
+// has messages uses it, the others' come back unseen at worst.
+func (k *consumer) target() int {
+	want := min(openCredit, unackedMax-k.outstanding)
+	if k.prefetch > 0 {
+		want = k.prefetch - k.outstanding
+	}
+	if limit := k.ch.limit; limit > 0 {
+		free := max(limit-k.ch.limited, 0)
+		if k.ch.counted > 1 && free > 0 {
+			free = max(min(free, limit/k.ch.counted), 1)
+		}
+		want = min(want, free)
+	}
+	return want
+}
+
+// topUp grants the message credit that is missing, which the caller passes on.
+// Messages on their way back come first: the queue's order depends on it.
+func (k *consumer) topUp() int {
+	if k.noAck || k.over || k.sub == nil || k.returns > 0 || k.refusing && k.granted > 0 {
+		return 0
+	}
+	k.refusing = false
+	want := k.target()
+	more := want - k.granted
+	if more <= 0 || want == openCredit && more < openCredit/2 {
+		return 0
+	}
+	k.granted += more
+	return more
+}
+
+// Cancelled ends the consumer from the broker's side.
+func (k *consumer) Cancelled(err error) {
+	ch, o := k.ch, k.ch.out
+	o.mu.Lock()
+	if o.ended || ch.shut || k.over {
+		o.mu.Unlock()
+		return
+	}
+	k.lost = true
+	if k.started {
+		k.end()
+		k.tell()
+	}
+	wake := o.rouse()
+	o.mu.Unlock()
+	o.signal(wake)
+}
+
+// end takes the consumer off its channel; what is outstanding stays.
+func (k *consumer) end() {
+	k.over = true
+	k.waiting = nil
+	delete(k.ch.consumers, k.tag)
+	if !k.noAck {
+		k.ch.counted--
+	}
+}
+
+// tell sends the consumer cancel notification to a client that understands it (H12).
+func (k *consumer) tell() {
+	if k.ch.c.cancelNotify {
+		k.ch.out.put(wire.AppendMethodFrame(nil, k.ch.id, &wire.BasicCancel{ConsumerTag: k.tag, NoWait: true}))
+	}
+}

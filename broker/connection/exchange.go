@@ -1,0 +1,136 @@
+package connection
+
+import (
+	"context"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+func (ch *channel) exchangeMethod(ctx context.Context, m wire.Method) error {
+	switch m := m.(type) {
+	case *wire.ExchangeDeclare:
+		return ch.declareExchange(ctx, m)
+	case *wire.ExchangeDelete:
+		return ch.deleteExchange(ctx, m)
+	case *wire.ExchangeBind:
+		b := ch.exchangeBinding(m.Source, m.Destination, m.RoutingKey, m.Arguments)
+		if err := ch.bind(ctx, b, topology.Bind{Binding: b, Connection: ch.c.id}); err != nil {
+			return err
+		}
+		ch.answer(m.NoWait, &wire.ExchangeBindOk{})
+	case *wire.ExchangeUnbind:
+		b := ch.exchangeBinding(m.Source, m.Destination, m.RoutingKey, m.Arguments)
+		if err := ch.bind(ctx, b, topology.Unbind{Binding: b, Connection: ch.c.id}); err != nil {
+			return err
+		}
+		ch.answer(m.NoWait, &wire.ExchangeUnbindOk{})
+	}
+	return nil
+}
+
+func (ch *channel) exchangeBinding(source, destination, key string, args wire.Table) topology.Binding {
+	return topology.Binding{
+		VHost: ch.c.vhost, Source: topology.CleanName(source), Destination: topology.CleanName(destination),
+		ToExchange: true, RoutingKey: key, Arguments: args,
+	}
+}
+
+// declareExchange runs exchange.declare (D1 to D5, D9). One that is there already
+// and equivalent costs no change of the definitions.
+func (ch *channel) declareExchange(ctx context.Context, m *wire.ExchangeDeclare) error {
+	x := topology.Exchange{
+		VHost: ch.c.vhost, Name: topology.CleanName(m.Exchange), Type: m.Type,
+		Durable: m.Durable, AutoDelete: m.AutoDelete, Internal: m.Internal, Arguments: m.Arguments,
+	}
+	if err := ch.declaredExchange(ctx, &x, m.Passive); err != nil {
+		return err
+	}
+	ch.answer(m.NoWait, &wire.ExchangeDeclareOk{})
+	return nil
+}
+
+func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, passive bool) error {
+	if passive {
+		if err := ch.allowAny(true, x.Name); err != nil {
+			return err
+		}
+		return ch.view(func(t *topology.Topology) error {
+			_, err := t.FindExchange(ch.c.vhost, x.Name)
+			return err
+		})
+	}
+	if x.Name != "" {
+		if err := ch.allow(auth.Configure, true, x.Name); err != nil {
+			return err
+		}
+	}
+	if alternate, ok := x.AlternateExchange(); ok {
+		if err := ch.allow(auth.Read, true, x.Name); err != nil {
+			return err
+		}
+		if err := ch.allow(auth.Write, true, alternate); err != nil {
+			return err
+		}
+	}
+	known := false
+	if err := ch.view(func(t *topology.Topology) error {
+		old := t.Exchange(x.VHost, x.Name)
+		if old == nil || x.Name == "" {
+			return nil
+		}
+		known = topology.CheckExchangeEquivalent(old, x) == nil
+		return nil
+	}); err != nil || known {
+		return err
+	}
+	return ch.apply(ctx, topology.DeclareExchange{Exchange: *x})
+}
+
+// deleteExchange runs exchange.delete (D10).
+func (ch *channel) deleteExchange(ctx context.Context, m *wire.ExchangeDelete) error {
+	name := topology.CleanName(m.Exchange)
+	if name != "" {
+		if err := ch.allow(auth.Configure, true, name); err != nil {
+			return err
+		}
+	}
+	if err := ch.apply(ctx, topology.DeleteExchange{VHost: ch.c.vhost, Name: name, IfUnused: m.IfUnused}); err != nil {
+		return err
+	}
+	ch.answer(m.NoWait, &wire.ExchangeDeleteOk{})
+	return nil
+}
+
+// bind binds or unbinds, by c, what may be bound: with the right to write to the
+// destination and to read from the source.
+func (ch *channel) bind(ctx context.Context, b topology.Binding, c topology.Command) error {
+	if b.Source != "" { // the definitions refuse that one in their own words
+		if err := ch.allow(auth.Write, b.ToExchange, b.Destination); err != nil {
+			return err
+		}
+		if err := ch.allow(auth.Read, true, b.Source); err != nil {
+			return err
+		}
+	}
+	return ch.apply(ctx, c)
+}
+
+// view looks at the definitions.
+func (ch *channel) view(look func(*topology.Topology) error) (err error) {
+	ch.c.cfg.Definitions.View(func(t *topology.Topology) { err = look(t) })
+	return err
+}
+
+// apply changes the definitions.
+func (ch *channel) apply(ctx context.Context, c topology.Command) error {
+	_, err := ch.change(ctx, c)
+	return err
+}
+
+func (ch *channel) change(ctx context.Context, c topology.Command) (topology.Result, error) {
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	return ch.c.cfg.Definitions.Apply(asked, c)
+}

@@ -1,0 +1,102 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// frame runs one frame of an open connection. done: the client has closed it.
+func (c *conn) frame(ctx context.Context, f wire.Frame) (done bool, err error) {
+	switch {
+	case f.Type == wire.FrameHeartbeat:
+		return false, nil
+	case f.Channel != 0:
+		ch := c.channels[f.Channel]
+		if ch == nil {
+			return false, c.openChannel(f)
+		}
+		return false, ch.frame(ctx, f)
+	case f.Type != wire.FrameMethod:
+		return false, fault(wire.UnexpectedFrame, "expected method frame, got non method frame instead")
+	}
+	m, err := wire.ParseMethod(f.Payload)
+	if err != nil {
+		return false, err
+	}
+	c.settle()
+	done, err = c.method(m)
+	return done, of(m, err)
+}
+
+// method runs a method of channel 0.
+func (c *conn) method(m wire.Method) (done bool, err error) {
+	switch m := m.(type) {
+	case *wire.ConnectionClose:
+		c.out.end(wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{}))
+		return true, nil
+	case *wire.ConnectionUpdateSecret:
+		return false, c.updateSecret(m)
+	default:
+		return false, fault(wire.ChannelError, "unexpected method in connection state running")
+	}
+}
+
+// of names in err the method that it answers.
+func of(m wire.Method, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *exception(err)
+	if e.ClassID == 0 {
+		e.ClassID, e.MethodID = m.ID()
+	}
+	return &e
+}
+
+// updateSecret lets a client renew its password or token (B19).
+func (c *conn) updateSecret(m *wire.ConnectionUpdateSecret) error {
+	response := fmt.Appendf(nil, "\x00%s\x00%s", c.user, m.NewSecret)
+	user, err := c.cfg.Authenticator.Authenticate("PLAIN", response, c.nc.RemoteAddr())
+	if err == nil {
+		err = c.cfg.Authenticator.VHostAccess(user, c.vhost)
+	}
+	if err != nil {
+		return &wire.Error{Code: wire.NotAllowed, Text: "New secret was refused by one of the backends", Cause: err}
+	}
+	c.send(0, &wire.ConnectionUpdateSecretOk{})
+	return nil
+}
+
+// send answers on a channel.
+func (c *conn) send(channel uint16, m wire.Method) {
+	c.out.send(wire.AppendMethodFrame(nil, channel, m))
+}
+
+// openChannel runs the first frame on a channel: it must be channel.open (C1, B17).
+func (c *conn) openChannel(f wire.Frame) error {
+	if f.Type != wire.FrameMethod {
+		return fault(wire.UnexpectedFrame, "expected method frame, got non method frame instead")
+	}
+	m, err := wire.ParseMethod(f.Payload)
+	if err != nil {
+		return err
+	}
+	switch m.(type) {
+	case *wire.ChannelOpen:
+	case *wire.ChannelCloseOk:
+		return nil // late, of a channel that both sides closed
+	default:
+		return of(m, fault(wire.ChannelError, "expected 'channel.open'"))
+	}
+	switch {
+	case len(c.channels) >= int(c.channelMax):
+		return of(m, fault(wire.NotAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.channelMax))
+	case f.Channel > c.channelMax:
+		return of(m, fault(wire.ChannelError, "channel number %d is above the negotiated channel_max (%d)", f.Channel, c.channelMax))
+	}
+	c.channels[f.Channel] = newChannel(c, f.Channel)
+	c.send(f.Channel, &wire.ChannelOpenOk{})
+	return nil
+}

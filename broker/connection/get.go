@@ -1,0 +1,50 @@
+package connection
+
+import (
+	"context"
+	"math"
+
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// get runs basic.get (H16).
+func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
+	q, err := ch.readable(m.Queue)
+	if err != nil {
+		return err
+	}
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	d, remaining, held, ok, err := ch.c.cfg.Queues.Get(asked, q.ID, m.NoAck)
+	if err != nil {
+		return about(ch.c.vhost, q.Name, err)
+	}
+	if !ok {
+		ch.send(&wire.BasicGetEmpty{})
+		return nil
+	}
+	content := wire.AppendContent(nil, ch.id, ch.c.frameMax, wire.ClassBasic, d.Message.Properties, d.Message.Body)
+	o := ch.out
+	o.mu.Lock()
+	ch.tag++
+	if held != nil {
+		h := &holder{ch: ch, sub: held, outstanding: 1, over: true}
+		ch.holders[h] = struct{}{}
+		ch.unacked.add(ch.tag, d.Seq, h)
+	}
+	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.BasicGetOk{
+		DeliveryTag:  ch.tag,
+		Redelivered:  d.Redelivered,
+		Exchange:     d.Message.Exchange,
+		RoutingKey:   d.Message.RoutingKey,
+		MessageCount: clip(remaining),
+	}))
+	o.put(content)
+	wake := o.rouse()
+	o.mu.Unlock()
+	o.signal(wake)
+	return nil
+}
+
+// clip fits a count into AMQP's 32 bits.
+func clip[N uint64 | int](n N) uint32 { return uint32(min(uint64(n), math.MaxUint32)) }

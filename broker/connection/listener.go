@@ -1,0 +1,118 @@
+package connection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warrenmq/warren/broker/topology"
+)
+
+// Listener accepts AMQP clients.
+type Listener struct {
+	ln  net.Listener
+	cfg Config
+
+	handshakes atomic.Int64 // sockets whose client is not logged in
+	open       atomic.Int64 // connections
+	orphans    chan string  // connections that ended while their queues could not be deleted
+}
+
+// NewListener makes a listener of ln, which it takes over.
+func NewListener(ln net.Listener, cfg Config) (*Listener, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("amqp listener: %w", err)
+	}
+	return &Listener{ln: ln, cfg: cfg.withDefaults(), orphans: make(chan string, orphansMax)}, nil
+}
+
+// Addr is where clients connect.
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// Connections counts the open connections.
+func (l *Listener) Connections() int { return int(l.open.Load()) }
+
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+	orphansMax     = 10_000      // connections whose exclusive queues wait to be deleted
+	orphansRetry   = time.Second // between attempts
+)
+
+// Run serves until ctx ends; then it tells the clients so and waits for them,
+// for ShutdownTimeout at most.
+func (l *Listener) Run(ctx context.Context) error {
+	var conns, keeper sync.WaitGroup
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	keeper.Go(func() { l.bury(keeping) })
+	defer keeper.Wait()
+	defer stopKeeping()
+	defer conns.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // runs before Wait: connections are told first, then awaited
+	stop := context.AfterFunc(ctx, func() { l.ln.Close() })
+	defer stop()
+	pause := acceptPauseMin
+	for {
+		nc, err := l.ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				nc.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept on %s: %w", l.ln.Addr(), err)
+		case err != nil: // out of descriptors, or a client that is gone already
+			l.cfg.Logger.Warn("cannot accept a connection", "address", l.ln.Addr(), "error", err, "pause", pause)
+			wait(ctx, pause)
+			pause = min(2*pause, acceptPauseMax)
+			continue
+		}
+		pause = acceptPauseMin
+		if l.handshakes.Add(1) > int64(l.cfg.MaxHandshakes) {
+			l.handshakes.Add(-1)
+			nc.Close()
+			l.cfg.Logger.Warn("too many clients that are not logged in", "peer", nc.RemoteAddr())
+			continue
+		}
+		conns.Go(func() { newConn(l, nc).serve(ctx) })
+	}
+}
+
+// wait sleeps for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// dropOwned deletes the exclusive queues of a connection that has ended.
+func (l *Listener) dropOwned(owner string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.CallTimeout)
+	defer cancel()
+	_, err := l.cfg.Definitions.Apply(ctx, topology.DeleteOwned{Owner: owner})
+	return err
+}
+
+// bury deletes the queues of connections that ended while the definitions could
+// not be changed, until ctx ends: what is left then goes with the node.
+func (l *Listener) bury(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case owner := <-l.orphans:
+			for l.dropOwned(owner) != nil && ctx.Err() == nil {
+				wait(ctx, orphansRetry)
+			}
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package connection
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+func (ch *channel) queueMethod(ctx context.Context, m wire.Method) error {
+	switch m := m.(type) {
+	case *wire.QueueDeclare:
+		return ch.declareQueue(ctx, m)
+	case *wire.QueueBind:
+		b, err := ch.queueBinding(m.Queue, m.Exchange, m.RoutingKey, m.Arguments)
+		if err != nil {
+			return err
+		}
+		if err := ch.bind(ctx, b, topology.Bind{Binding: b, Connection: ch.c.id}); err != nil {
+			return err
+		}
+		ch.answer(m.NoWait, &wire.QueueBindOk{})
+	case *wire.QueueUnbind:
+		b, err := ch.queueBinding(m.Queue, m.Exchange, m.RoutingKey, m.Arguments)
+		if err != nil {
+			return err
+		}
+		if err := ch.bind(ctx, b, topology.Unbind{Binding: b, Connection: ch.c.id}); err != nil {
+			return err
+		}
+		ch.send(&wire.QueueUnbindOk{})
+	case *wire.QueuePurge:
+		return ch.purge(ctx, m)
+	case *wire.QueueDelete:
+		return ch.deleteQueue(ctx, m)
+	}
+	return nil
+}
+
+// queueName is what a client means by a queue's name: none is the queue that the
+// channel declared last (E8).
+func (ch *channel) queueName(name string) (string, error) {
+	if name != "" {
+		return topology.CleanName(name), nil
+	}
+	if ch.lastQueue == "" {
+		return "", fault(wire.NotFound, "no previously declared queue")
+	}
+	return ch.lastQueue, nil
+}
+
+// findQueue finds a queue that the connection may use.
+func (ch *channel) findQueue(name string) (q *topology.Queue, err error) {
+	err = ch.view(func(t *topology.Topology) (err error) {
+		q, err = t.FindQueue(ch.c.vhost, name, ch.c.id)
+		return err
+	})
+	return q, err
+}
+
+func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (topology.Binding, error) {
+	q, err := ch.queueName(name)
+	if err != nil {
+		return topology.Binding{}, err
+	}
+	if name == "" && key == "" {
+		key = q
+	}
+	return topology.Binding{
+		VHost: ch.c.vhost, Source: topology.CleanName(exchange), Destination: q, RoutingKey: key, Arguments: args,
+	}, nil
+}
+
+// declareQueue runs queue.declare (E1 to E10).
+func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error {
+	find := ch.declaredQueue
+	if m.Passive {
+		find = ch.passiveQueue
+	}
+	q, created, err := find(ctx, m)
+	if err != nil {
+		return err
+	}
+	ok := wire.QueueDeclareOk{Queue: q.Name}
+	if !created && !m.NoWait {
+		asked, cancel := ch.call(ctx)
+		defer cancel()
+		ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
+		if err != nil {
+			return about(q.VHost, q.Name, err)
+		}
+		ok.MessageCount, ok.ConsumerCount = clip(ready), clip(consumers)
+	}
+	ch.lastQueue = q.Name
+	ch.answer(m.NoWait, &ok)
+	return nil
+}
+
+func (ch *channel) passiveQueue(_ context.Context, m *wire.QueueDeclare) (*topology.Queue, bool, error) {
+	name, err := ch.queueName(m.Queue)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := ch.allowAny(false, name); err != nil {
+		return nil, false, err
+	}
+	q, err := ch.findQueue(name)
+	return q, false, err
+}
+
+// declaredQueue finds an equivalent queue, which costs no change of the
+// definitions, or makes one.
+func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*topology.Queue, bool, error) {
+	declare := topology.DeclareQueue{Queue: topology.Queue{
+		VHost: ch.c.vhost, Name: topology.CleanName(m.Queue),
+		Durable: m.Durable, Exclusive: m.Exclusive, AutoDelete: m.AutoDelete, Arguments: m.Arguments,
+	}}
+	q := &declare.Queue
+	if q.Name == "" {
+		var random [16]byte
+		rand.Read(random[:])
+		name, err := topology.ServerName(random, m.Arguments)
+		if err != nil {
+			return nil, false, err
+		}
+		q.Name, declare.ServerNamed = name, true
+	}
+	if q.Exclusive {
+		q.Owner = ch.c.id
+	}
+	if err := ch.mayDeclare(q); err != nil {
+		return nil, false, err
+	}
+	var known *topology.Queue
+	if err := ch.view(func(t *topology.Topology) error {
+		if known = t.Queue(q.VHost, q.Name); known == nil {
+			return nil
+		}
+		return topology.CheckQueueEquivalent(known, q)
+	}); err != nil {
+		return nil, false, err
+	}
+	if known != nil {
+		return known, false, nil
+	}
+	ch.c.owner = ch.c.owner || q.Exclusive // before, as the outcome of a failure is not known
+	result, err := ch.change(ctx, declare)
+	if err != nil {
+		return nil, false, about(q.VHost, q.Name, err)
+	}
+	return result.Queue, result.Created, nil
+}
+
+// mayDeclare asks for the rights that the queue and its dead-letter exchange take (E20).
+func (ch *channel) mayDeclare(q *topology.Queue) error {
+	if err := ch.allow(auth.Configure, false, q.Name); err != nil {
+		return err
+	}
+	deadLetters, ok := q.Arguments["x-dead-letter-exchange"].(string)
+	if !ok {
+		return nil
+	}
+	if err := ch.allow(auth.Read, false, q.Name); err != nil {
+		return err
+	}
+	return ch.allow(auth.Write, true, deadLetters)
+}
+
+// purge runs queue.purge (F5).
+func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
+	q, err := ch.readable(m.Queue)
+	if err != nil {
+		return err
+	}
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	purged, err := ch.c.cfg.Queues.Purge(asked, q.ID)
+	if err != nil {
+		return about(q.VHost, q.Name, err)
+	}
+	ch.answer(m.NoWait, &wire.QueuePurgeOk{MessageCount: clip(purged)})
+	return nil
+}
+
+// deleteQueue runs queue.delete (F6): a missing queue is fine.
+func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
+	name, err := ch.queueName(m.Queue)
+	if err != nil {
+		return err
+	}
+	if err := ch.allow(auth.Configure, false, name); err != nil {
+		return err
+	}
+	q, err := ch.findQueue(name)
+	var deleted uint64
+	switch {
+	case errors.Is(err, topology.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		asked, cancel := ch.call(ctx)
+		defer cancel()
+		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused, m.IfEmpty, ch.c.id)
+		if err != nil && !errors.Is(err, topology.ErrNotFound) {
+			return about(q.VHost, q.Name, err)
+		}
+	}
+	ch.answer(m.NoWait, &wire.QueueDeleteOk{MessageCount: clip(deleted)})
+	return nil
+}
