@@ -1,0 +1,79 @@
+package log
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Stats counts since Open.
+type Stats struct {
+	Syncs       uint64 // gathered writes, each synced once
+	Entries     uint64
+	Bytes       uint64        // written, with heads
+	CommitP50   time.Duration // time of a write with its sync, within a fifth
+	CommitP99   time.Duration
+	Segments    int
+	CacheBytes  int64
+	CacheHits   uint64
+	CacheMisses uint64
+	Full        bool // no space for the next segment; the log takes entries until this one is full
+}
+
+// Stats returns the log's figures.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	segments := len(l.segments)
+	l.mu.Unlock()
+	return Stats{
+		Syncs:       l.stats.syncs.Load(),
+		Entries:     l.stats.entries.Load(),
+		Bytes:       l.stats.bytes.Load(),
+		CommitP50:   l.stats.times.quantile(0.5),
+		CommitP99:   l.stats.times.quantile(0.99),
+		Segments:    segments,
+		CacheBytes:  l.recent.bytes() + l.ahead.bytes(),
+		CacheHits:   l.stats.hits.Load(),
+		CacheMisses: l.stats.misses.Load(),
+		Full:        l.stats.full.Load(),
+	}
+}
+
+type stats struct {
+	syncs, entries, bytes, hits, misses atomic.Uint64
+	full                                atomic.Bool
+	times                               histogram
+}
+
+func (s *stats) commit(bytes int64, took time.Duration) {
+	s.syncs.Add(1)
+	s.bytes.Add(uint64(bytes))
+	s.times.add(took)
+}
+
+// histogram counts times in four classes for each power of two of microseconds.
+type histogram [4 * 32]atomic.Uint64
+
+func (h *histogram) add(d time.Duration) {
+	us := uint64(max(4, d.Microseconds()))
+	shift := bits.Len64(us) - 3 // leaves three bits, the first of them set
+	class := 4*shift + int(us>>shift&3)
+	h[min(class, len(h)-1)].Add(1)
+}
+
+// quantile returns the upper bound of the class that holds the q-th part; 0 when nothing was counted.
+func (h *histogram) quantile(q float64) time.Duration {
+	var total uint64
+	for i := range h {
+		total += h[i].Load()
+	}
+	rank := uint64(q * float64(total))
+	for i := range h {
+		n := h[i].Load()
+		if n > rank {
+			return time.Duration(uint64(5+i%4)<<(i/4)) * time.Microsecond
+		}
+		rank -= n
+	}
+	return 0
+}
