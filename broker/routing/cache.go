@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -13,15 +14,20 @@ const (
 	maxCachedQueues = 16 << 10 // in all results together
 )
 
+// admitEvery is how many new routes are found for each that is kept: a route that is
+// used often is kept soon, and keys that never come again cost little.
+const admitEvery = 4
+
 // Cache remembers where one channel's messages went, so that a route that is used
 // again costs one lookup and no lock. It is not safe for concurrent use. A result
 // is used for as long as no exchange on its way has changed.
 type Cache struct {
 	table  *Table
 	vhost  string
-	routes map[routeKey]route
+	routes map[routeKey]*route
 	queues int        // in routes
-	fresh  []queue.ID // the last result that is not kept
+	missed int        // new routes found
+	fresh  []queue.ID // the last result that had to be found
 }
 
 type routeKey struct{ exchange, key string }
@@ -40,45 +46,55 @@ func NewCache(t *Table, vhost string) *Cache { return &Cache{table: t, vhost: vh
 // definition, nil when there is none. The queues are shared: they must not be
 // changed, and not be used after the next call. The strings are only borrowed.
 func (c *Cache) Route(exchange, key string, headers func() topology.Arguments) ([]queue.ID, *topology.Exchange) {
-	if r, ok := c.routes[routeKey{exchange, key}]; ok {
-		if r.generation == r.x.generation.Load() {
-			return r.queues, r.x.definition
+	at := routeKey{exchange, key}
+	old := c.routes[at]
+	if old != nil && old.generation == old.x.generation.Load() {
+		return old.queues, old.x.definition
+	}
+	x, generation, keep := c.find(at, headers)
+	switch {
+	case old != nil && keep:
+		c.queues += len(c.fresh) - len(old.queues)
+		*old = route{x, generation, append(old.queues[:0], c.fresh...)}
+	case old != nil:
+		c.queues -= len(old.queues)
+		delete(c.routes, at)
+	case keep:
+		if c.missed++; c.missed%admitEvery == 0 {
+			c.admit(at, &route{x, generation, slices.Clone(c.fresh)})
 		}
-		c.drop(routeKey{exchange, key}, r)
 	}
-	return c.find(exchange, key, headers)
-}
-
-func (c *Cache) find(exchange, key string, headers func() topology.Arguments) ([]queue.ID, *topology.Exchange) {
-	c.table.mu.RLock()
-	defer c.table.mu.RUnlock()
-	v := c.table.vhosts[c.vhost]
-	if v == nil {
-		return nil, nil
+	if c.queues > maxCachedQueues {
+		c.routes, c.queues = nil, 0
 	}
-	x := v.exchanges[exchange]
 	if x == nil {
 		return nil, nil
-	}
-	var on dependence
-	c.fresh, on = v.route(x, key, headers, c.fresh[:0])
-	if on == 0 && len(c.fresh) <= maxCachedQueues/4 {
-		c.keep(exchange, key, x)
 	}
 	return c.fresh, x.definition
 }
 
-// keep files the fresh result. The table's lock is held, so the generation is the one it was made in.
-func (c *Cache) keep(exchange, key string, x *exchange) {
-	if c.routes == nil || len(c.routes) >= maxCachedRoutes || c.queues+len(c.fresh) > maxCachedQueues {
-		c.routes, c.queues = make(map[routeKey]route), 0
+// find routes by the table into fresh, and says in which generation of the exchange, and whether to keep the result.
+func (c *Cache) find(at routeKey, headers func() topology.Arguments) (_ *exchange, generation uint64, keep bool) {
+	c.fresh = c.fresh[:0]
+	c.table.mu.RLock()
+	defer c.table.mu.RUnlock()
+	v := c.table.vhosts[c.vhost]
+	if v == nil {
+		return nil, 0, false
 	}
-	at := routeKey{strings.Clone(exchange), strings.Clone(key)}
-	c.routes[at] = route{x, x.generation.Load(), append([]queue.ID(nil), c.fresh...)}
-	c.queues += len(c.fresh)
+	x := v.exchanges[at.exchange]
+	if x == nil {
+		return nil, 0, false
+	}
+	var on dependence
+	c.fresh, on = v.route(x, at.key, headers, c.fresh)
+	return x, x.generation.Load(), on == 0 && len(c.fresh) <= maxCachedQueues/4
 }
 
-func (c *Cache) drop(at routeKey, r route) {
-	delete(c.routes, at)
-	c.queues -= len(r.queues)
+func (c *Cache) admit(at routeKey, r *route) {
+	if c.routes == nil || len(c.routes) >= maxCachedRoutes {
+		c.routes, c.queues = make(map[routeKey]*route), 0
+	}
+	c.routes[routeKey{strings.Clone(at.exchange), strings.Clone(at.key)}] = r
+	c.queues += len(r.queues)
 }
