@@ -104,7 +104,14 @@ func (e *Engine) subscribe(at *attachment, r Subscribe) error {
 	if q == nil {
 		return ErrNoQueue
 	}
-	if q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0 {
+	if old := at.before[r.Sub]; old != nil { // asked before over a stream that broke
+		delete(at.before, r.Sub)
+		e.release(old)
+	}
+	switch {
+	case q.sealing:
+		return ErrUnavailable
+	case q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0:
 		return ErrExclusive
 	}
 	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true}
@@ -128,9 +135,9 @@ func (e *Engine) resume(at *attachment, r Resume) {
 	if old != nil {
 		q.drop(old)
 		for _, seq := range q.heldBy(old) {
-			q.takeBack(old, seq)
+			bytes, _ := q.takeBack(old, seq)
 			if heldIn(r.Held, seq) {
-				q.handOut(s, seq)
+				q.handOut(s, seq, bytes)
 			} else {
 				q.putBack(seq) // lost on its way: no client has seen it
 			}
@@ -156,8 +163,8 @@ func (e *Engine) claim(s *sub, held []queue.Range) {
 					break
 				}
 				_, answered := s.q.gone[it.Seq]
-				if s.q.out[it.Seq] == nil && !answered && !slices.Contains(s.q.back, it.Seq) {
-					s.q.handOut(s, it.Seq)
+				if !s.q.isOut(it.Seq) && !answered && !slices.Contains(s.q.back, it.Seq) {
+					s.q.handOut(s, it.Seq, 0)
 				}
 				seq = it.Seq + 1
 			}
@@ -254,7 +261,8 @@ func (e *Engine) settle(at *attachment, r Settle) {
 
 // answer ends one handing out.
 func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
-	if !q.takeBack(s, seq) {
+	bytes, ok := q.takeBack(s, seq)
+	if !ok {
 		return
 	}
 	if a == Unseen {
@@ -266,7 +274,7 @@ func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
 		q.gone[seq] = struct{}{}
 	}
 	q.leaving++
-	e.control.settle(q.id, a, seq)
+	e.control.settle(q.id, a, seq, bytes)
 }
 
 // get asks for one message for basic.get.

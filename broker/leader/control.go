@@ -32,6 +32,7 @@ type settling struct {
 	kind   Answer // Ack, Reject or Requeue
 	ranges []queue.Range
 	count  int
+	bytes  uint64 // of bodies, as far as known
 }
 
 // asked is a command whose answer somebody waits for.
@@ -52,7 +53,7 @@ func (c *controlBatch) send(at *attachment, event Event) {
 }
 
 // settle adds one message to the batch. The caller has taken it from q.out.
-func (c *controlBatch) settle(id queue.ID, kind Answer, seq uint64) {
+func (c *controlBatch) settle(id queue.ID, kind Answer, seq uint64, bytes int) {
 	if c.index == nil {
 		c.index = make(map[settleKey]int)
 	}
@@ -65,6 +66,7 @@ func (c *controlBatch) settle(id queue.ID, kind Answer, seq uint64) {
 	}
 	s := &c.settles[i]
 	s.count++
+	s.bytes += uint64(bytes)
 	if n := len(s.ranges); n > 0 && s.ranges[n-1].Last+1 == seq {
 		s.ranges[n-1].Last = seq
 		return
@@ -87,9 +89,9 @@ func (c *controlBatch) commands() []queue.Command {
 	for _, s := range c.settles {
 		switch s.kind {
 		case Ack:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Ack, Ranges: s.ranges})
+			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Ack, Ranges: s.ranges, Bytes: s.bytes})
 		case Reject:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Reject, Ranges: s.ranges})
+			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Reject, Ranges: s.ranges, Bytes: s.bytes})
 		case Requeue:
 			cs = append(cs, queue.Requeue{Queue: s.queue, Ranges: s.ranges})
 		}

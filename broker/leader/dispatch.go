@@ -127,9 +127,9 @@ func (e *Engine) take(q *served, s *sub) (Delivery, bool) {
 	}
 	if s.consumer.NoAck {
 		q.leaving++
-		e.control.settle(q.id, Ack, it.Seq)
+		e.control.settle(q.id, Ack, it.Seq, len(m.Body))
 	} else {
-		q.handOut(s, it.Seq)
+		q.handOut(s, it.Seq, len(m.Body))
 	}
 	return Delivery{
 		Seq:         it.Seq,

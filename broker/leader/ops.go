@@ -3,7 +3,6 @@ package leader
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -73,16 +72,7 @@ func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
 		if q == nil {
 			return nil, ErrNoQueue
 		}
-		purge := queue.Purge{Queue: id}
-		for seq := range q.out {
-			purge.Keep = append(purge.Keep, queue.Range{First: seq, Last: seq})
-		}
-		slices.SortFunc(purge.Keep, func(a, b queue.Range) int {
-			if a.First < b.First {
-				return -1
-			}
-			return 1
-		})
+		purge := queue.Purge{Queue: id, Keep: q.heldRanges()}
 		e.cfg.Log.Locked(func(s *queue.State) {
 			if sq := s.Queue(id); sq != nil {
 				purge.Through = sq.NextSeq() - 1
@@ -97,33 +87,33 @@ func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
 // and empty as far as that is asked for. It answers how many messages were
 // ready. What is left is to delete the definition and to Forget.
 func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) (uint64, error) {
-	check := func() error {
+	var sealing *served
+	a, err := e.ask(ctx, func() (queue.Command, error) {
 		q := e.served(id)
 		switch {
 		case q == nil:
-			return ErrNoQueue
+			return nil, ErrNoQueue
 		case ifUnused && q.consumers() > 0:
-			return ErrInUse
+			return nil, ErrInUse
 		case ifEmpty && e.readyCount(q) > 0:
-			return ErrNotEmpty
+			return nil, ErrNotEmpty
 		}
-		return nil
-	}
-	if _, err := e.ask(ctx, func() (queue.Command, error) { return queue.Seal{Queue: id}, check() }); err != nil {
-		return 0, err
-	}
-	// Publishes that were ahead of the Seal in the log are applied now: look again.
-	var ready uint64
-	var err error
-	doErr := e.do(ctx, func() {
-		if err = check(); err == nil {
-			ready = e.readyCount(e.queues[id])
-		}
+		sealing, q.sealing = q, ifUnused // no consumer comes in between
+		// Whether it is empty is decided by the entry itself: publishes may be ahead of it.
+		return queue.Seal{Queue: id, IfEmpty: ifEmpty, Held: q.heldRanges()}, nil
 	})
-	if errors.Is(err, ErrInUse) || errors.Is(err, ErrNotEmpty) {
-		return 0, errors.Join(err, e.Unseal(ctx, id))
+	if sealing != nil {
+		if doErr := e.do(ctx, func() { sealing.sealing = false }); err == nil {
+			err = doErr
+		}
 	}
-	return ready, errors.Join(doErr, err)
+	switch {
+	case err != nil:
+		return 0, err
+	case ifEmpty && a.Count > 0:
+		return 0, ErrNotEmpty
+	}
+	return a.Count, nil
 }
 
 // Unseal lets a sealed queue take publishes again.

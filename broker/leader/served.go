@@ -2,6 +2,7 @@ package leader
 
 import (
 	"container/heap"
+	"maps"
 	"slices"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -13,7 +14,7 @@ import (
 type served struct {
 	id      queue.ID
 	cursor  uint64              // every number <= cursor has been handed out, returned or settled once
-	out     map[uint64]*sub     // handed out, not answered
+	out     map[uint64]held     // handed out, not answered
 	gone    map[uint64]struct{} // answered, the answer not applied yet, number > cursor: only after a takeover
 	leaving int                 // answered with Ack or Reject, not applied yet
 	back    seqHeap             // ready again
@@ -26,6 +27,13 @@ type served struct {
 	marking    bool   // a Mark is under way
 	gets       []pendingGet
 	retry      bool // a later look is on its way
+	sealing    bool // a delete with if-unused is under way: no new consumers
+}
+
+// held is a message that is out: who has it, and the bytes of its body as far as known.
+type held struct {
+	s     *sub
+	bytes int
 }
 
 // sub is a subscription: a consumer of a queue, or the holder of what basic.get took.
@@ -41,7 +49,7 @@ type sub struct {
 }
 
 func newServed(id queue.ID, mark uint64) *served {
-	return &served{id: id, out: make(map[uint64]*sub), gone: make(map[uint64]struct{}), mark: mark, seenBefore: mark}
+	return &served{id: id, out: make(map[uint64]held), gone: make(map[uint64]struct{}), mark: mark, seenBefore: mark}
 }
 
 func (s *sub) hasCredit() bool {
@@ -95,19 +103,23 @@ func (q *served) drop(s *sub) {
 }
 
 // handOut notes that s holds seq.
-func (q *served) handOut(s *sub, seq uint64) {
-	q.out[seq] = s
+func (q *served) handOut(s *sub, seq uint64, bytes int) {
+	q.out[seq] = held{s, bytes}
 	s.held++
 }
 
+// isOut tells whether somebody holds seq.
+func (q *served) isOut(seq uint64) bool { return q.out[seq].s != nil }
+
 // takeBack removes seq from what s holds; false when it does not hold it.
-func (q *served) takeBack(s *sub, seq uint64) bool {
-	if q.out[seq] != s {
-		return false
+func (q *served) takeBack(s *sub, seq uint64) (bytes int, ok bool) {
+	h := q.out[seq]
+	if h.s != s {
+		return 0, false
 	}
 	delete(q.out, seq)
 	s.held--
-	return true
+	return h.bytes, true
 }
 
 // heldBy lists what s holds, in order.
@@ -116,13 +128,26 @@ func (q *served) heldBy(s *sub) []uint64 {
 		return nil
 	}
 	seqs := make([]uint64, 0, s.held)
-	for seq, o := range q.out {
-		if o == s {
+	for seq, h := range q.out {
+		if h.s == s {
 			seqs = append(seqs, seq)
 		}
 	}
 	slices.Sort(seqs)
 	return seqs
+}
+
+// heldRanges lists all that is out, in order.
+func (q *served) heldRanges() []queue.Range {
+	ranges := make([]queue.Range, 0, len(q.out))
+	for _, seq := range slices.Sorted(maps.Keys(q.out)) {
+		if n := len(ranges); n > 0 && ranges[n-1].Last+1 == seq {
+			ranges[n-1].Last = seq
+			continue
+		}
+		ranges = append(ranges, queue.Range{First: seq, Last: seq})
+	}
+	return ranges
 }
 
 // putBack makes seq ready again.
@@ -137,7 +162,7 @@ func (q *served) putBack(seq uint64) {
 // never out. The caller holds the state's lock. It is not taken yet: see taken.
 func (q *served) item(sq *queue.Queue) (queue.Item, bool) {
 	for len(q.back) > 0 {
-		if it, ok := sq.Lookup(q.back[0]); ok && q.out[it.Seq] == nil {
+		if it, ok := sq.Lookup(q.back[0]); ok && !q.isOut(it.Seq) {
 			return it, true
 		}
 		heap.Pop(&q.back) // settled meanwhile: purged, or answered by an earlier holder
@@ -147,7 +172,7 @@ func (q *served) item(sq *queue.Queue) (queue.Item, bool) {
 		if !ok {
 			return it, false
 		}
-		if _, answered := q.gone[it.Seq]; !answered && q.out[it.Seq] == nil {
+		if _, answered := q.gone[it.Seq]; !answered && !q.isOut(it.Seq) {
 			return it, true
 		}
 		delete(q.gone, it.Seq)

@@ -55,15 +55,28 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 	}
 	p.seq = seq
 	m.sessions[s.Incarnation] = p
+	var refused []uint32
 	for i, sm := range sent {
+		sealed := false
 		for _, id := range sm.to {
-			if q := m.queues[id]; q != nil && !q.sealed {
-				q.live[q.next] = modelMessage{ref: Ref{index, ordinals[i]}, body: uint64(sm.size), at: at}
-				q.next++
+			q := m.queues[id]
+			if q == nil { // published to before its Configure
+				q = &modelQueue{live: map[uint64]modelMessage{}, next: 1}
+				m.queues[id] = q
 			}
+			if q.sealed {
+				sealed = true
+				continue
+			}
+			q.live[q.next] = modelMessage{ref: Ref{index, ordinals[i]}, body: uint64(sm.size), at: at}
+			q.next++
+		}
+		if sealed {
+			refused = append(refused, ordinals[i])
 		}
 	}
-	return Answer{Status: Applied, Seq: seq}
+	slices.Sort(refused)
+	return Answer{Status: Applied, Seq: seq, Refused: refused}
 }
 
 func (q *modelQueue) in(rs []Range) []uint64 {

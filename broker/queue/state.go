@@ -84,9 +84,11 @@ func (s *State) touch(q *Queue) {
 	}
 }
 
-// publish appends a batch unless its session has come that far already. Queues that are
-// not here, or sealed, get nothing, and the batch is applied all the same: a message to a
-// deleted queue is confirmed.
+// publish appends a batch unless its session has come that far already. A queue that is not
+// here yet is made: its definition can be known to publishers before its Configure is
+// applied, and a message that was taken in between must not be lost (one that was deleted
+// is forgotten again by the leader's reconciler). A sealed queue refuses: should its
+// deletion not come about, nothing was confirmed and dropped.
 func (s *State) publish(e *Entry, c Publish) Answer {
 	p := s.sessions[c.Session.Incarnation]
 	switch {
@@ -104,16 +106,28 @@ func (s *State) publish(e *Entry, c Publish) Answer {
 	p.seq = c.Seq
 	s.sessions[c.Session.Incarnation] = p
 	at := e.AppendedAt.UnixNano()
+	var refused []uint32
 	for i := range c.Sections {
 		section := &c.Sections[i]
+		sealed := false
 		for _, id := range section.Queues {
-			if q := s.queues[id]; q != nil && !q.sealed {
-				q.publish(e.Index, at, section)
-				s.touch(q)
+			q := s.queues[id]
+			switch {
+			case q == nil:
+				q = newQueue(id)
+				s.queues[id] = q
+			case q.sealed:
+				sealed = true
+				continue
 			}
+			q.publish(e.Index, at, section)
+			s.touch(q)
+		}
+		for o := section.First; sealed && o < section.First+section.Count; o++ {
+			refused = append(refused, o)
 		}
 	}
-	return Answer{Status: Applied, Seq: p.seq}
+	return Answer{Status: Applied, Seq: p.seq, Refused: refused}
 }
 
 func (s *State) configure(c Configure) Answer {

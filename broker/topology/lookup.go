@@ -41,6 +41,12 @@ func (t *Topology) QueueByID(id queue.ID) *Queue { return t.byID[id] }
 // QueuesAt lists the transient queues that live at a node, by id.
 func (t *Topology) QueuesAt(home string) []*Queue { return t.homes.sorted(home) }
 
+// QueuesIn lists the replicated queues of a group, by id.
+func (t *Topology) QueuesIn(group uint64) []*Queue { return t.groups.sorted(groupKey(group)) }
+
+// LastID is the highest number that a queue was given.
+func (t *Topology) LastID() queue.ID { return t.lastID }
+
 // QueuesOf lists the exclusive queues of a connection, by id.
 func (t *Topology) QueuesOf(owner string) []*Queue { return t.owned.sorted(owner) }
 

@@ -135,6 +135,7 @@ func (t *Topology) keep(v *vhost, q *Queue) {
 	t.byID[q.ID] = q
 	t.owned.add(q.Owner, q)
 	t.homes.add(q.Home, q)
+	t.groups.add(groupKey(q.Group), q)
 }
 
 // forget undoes keep but for the vhost's own map.
@@ -142,4 +143,5 @@ func (t *Topology) forget(q *Queue) {
 	delete(t.byID, q.ID)
 	t.owned.remove(q.Owner, q)
 	t.homes.remove(q.Home, q)
+	t.groups.remove(groupKey(q.Group), q)
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -26,6 +27,7 @@ type Topology struct {
 	byID   map[queue.ID]*Queue
 	owned  index // exclusive queues by owning connection
 	homes  index // transient queues by the node they live at
+	groups index // replicated queues by their group
 	lastID queue.ID
 }
 
@@ -42,6 +44,7 @@ func empty() *Topology {
 		byID:   make(map[queue.ID]*Queue),
 		owned:  make(index),
 		homes:  make(index),
+		groups: make(index),
 	}
 }
 
@@ -152,4 +155,12 @@ func (i index) sorted(name string) []*Queue {
 	return slices.SortedFunc(maps.Values(i[name]), func(a, b *Queue) int {
 		return cmp.Compare(a.ID, b.ID)
 	})
+}
+
+// groupKey names a group in an index; no group has no name.
+func groupKey(group uint64) string {
+	if group == 0 {
+		return ""
+	}
+	return strconv.FormatUint(group, 10)
 }

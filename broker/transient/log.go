@@ -63,7 +63,7 @@ func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []q
 	defer l.mu.Unlock()
 	l.index++
 	answers, touched := l.state.Apply(queue.Entry{Index: l.index, AppendedAt: time.Now(), Commands: commands})
-	if _, publish := commands[0].(queue.Publish); publish && answers[0].Status == queue.Applied {
+	if stored(commands, answers) {
 		l.batches[l.index] = batch
 		l.kept += uint64(len(batch))
 		l.appended += uint64(len(batch))
@@ -72,6 +72,15 @@ func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []q
 		l.sweep()
 	}
 	return append([]queue.Answer(nil), answers...), append([]queue.ID(nil), touched...)
+}
+
+// stored says whether a batch put messages into queues.
+func stored(commands []queue.Command, answers []queue.Answer) bool {
+	if len(commands) == 0 {
+		return false
+	}
+	_, publish := commands[0].(queue.Publish)
+	return publish && answers[0].Status == queue.Applied
 }
 
 // Message reads a message from memory.

@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"broker":             {"broker"},
 	"cluster/log":        {"cluster/log"},
 	"cluster/security":   {},
-	"cluster/membership": {"cluster/membership"},
+	"cluster/membership": {"cluster/membership", "cluster/security"},
 	"cluster/placement":  {},
 	"cluster": {
 		"cluster", "proto", "broker/topology", "broker/queue", "broker/policy", "broker/auth", "broker/leader",

@@ -1,0 +1,240 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+const (
+	// maxProposals bounds what waits for Raft's answer; beyond it Propose blocks.
+	maxProposals = 4096
+	// proposeTimeout bounds the wait for Raft to take a batch in.
+	proposeTimeout = 10 * time.Second
+	// barrierTimeout bounds the wait of a new leader for its own log.
+	barrierTimeout = 10 * time.Second
+)
+
+// Group is this node's replica of one queue group. It implements leader.Log.
+type Group struct {
+	id        uint64
+	host      *Host
+	raft      *raft.Raft
+	fsm       *fsm
+	entries   Entries
+	transport Transport
+	logger    *slog.Logger
+	changes   chan bool // Raft's NotifyCh
+
+	proposing sync.Mutex // keeps proposals in the order of their futures
+	proposals chan proposal
+	closed    chan struct{}
+}
+
+type proposal struct {
+	future raft.ApplyFuture
+	done   func([]queue.Answer, error)
+}
+
+// ID is the group's number.
+func (g *Group) ID() uint64 { return g.id }
+
+// Leader is the ServerID of the leader as this replica sees it, or "".
+func (g *Group) Leader() string {
+	_, id := g.raft.LeaderWithID()
+	return string(id)
+}
+
+// Propose appends a batch; see leader.Log.
+func (g *Group) Propose(batch []byte, done func([]queue.Answer, error)) {
+	g.proposing.Lock()
+	defer g.proposing.Unlock()
+	future := g.raft.ApplyLog(raft.Log{Data: batch}, proposeTimeout)
+	select {
+	case g.proposals <- proposal{future, done}:
+	case <-g.closed:
+		done(nil, leader.ErrUnavailable)
+	}
+}
+
+// answer passes Raft's answers on, in order, until the group is closed.
+func (g *Group) answer() {
+	for {
+		select {
+		case p := <-g.proposals:
+			p.settle()
+		case <-g.closed:
+			for {
+				select {
+				case p := <-g.proposals:
+					p.settle() // Raft is shut down: every future has its answer
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (p proposal) settle() {
+	err := p.future.Error()
+	switch {
+	case err == nil:
+		answers, ok := p.future.Response().([]queue.Answer)
+		if !ok {
+			panic(fmt.Sprintf("group: the state machine answered a %T", p.future.Response()))
+		}
+		p.done(answers, nil)
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		p.done(nil, fmt.Errorf("%w: %w", leader.ErrNotLeading, err))
+	default: // leadership lost on the way, shutdown, timeout: it may be committed or not
+		p.done(nil, fmt.Errorf("%w: %w", leader.ErrUnavailable, err))
+	}
+}
+
+// Message reads a message from its log entry.
+func (g *Group) Message(ref queue.Ref) (queue.Message, error) {
+	batch, err := g.entries.Payload(ref.Index)
+	if err != nil {
+		return queue.Message{}, fmt.Errorf("group %d: %w", g.id, err)
+	}
+	return queue.ReadMessage(batch, ref.Ordinal)
+}
+
+// Locked runs f while nothing is applied.
+func (g *Group) Locked(f func(*queue.State)) { g.fsm.locked(f) }
+
+// Leased tells whether nobody else can lead the group now.
+func (g *Group) Leased() bool { return time.Now().Before(g.transport.Lease()) }
+
+// Status is what listings show of a replica.
+type Status struct {
+	ID       uint64
+	State    string
+	Leader   string
+	Term     uint64
+	Last     uint64
+	Applied  uint64
+	Replicas []string // voters
+	Learners []string // non-voters
+}
+
+// Status reports what this replica knows.
+func (g *Group) Status() Status {
+	s := Status{
+		ID: g.id, State: g.raft.State().String(), Leader: g.Leader(),
+		Term: g.raft.CurrentTerm(), Last: g.raft.LastIndex(), Applied: g.raft.AppliedIndex(),
+	}
+	if conf := g.raft.GetConfiguration(); conf.Error() == nil {
+		for _, srv := range conf.Configuration().Servers {
+			if srv.Suffrage == raft.Voter {
+				s.Replicas = append(s.Replicas, string(srv.ID))
+			} else {
+				s.Learners = append(s.Learners, string(srv.ID))
+			}
+		}
+	}
+	return s
+}
+
+// run follows leadership until ctx ends.
+func (g *Group) run(ctx context.Context) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(g.answer)
+	for leads := false; ; {
+		if !leads {
+			select {
+			case <-ctx.Done():
+				<-g.closed // Host.Run stops Raft, and answers go on until then
+				return
+			case leads = <-g.changes:
+			}
+			continue
+		}
+		leads = g.leadUntilChange(ctx)
+	}
+}
+
+// leadUntilChange leads until Raft says otherwise or ctx ends; it reports
+// whether a new term of leading begins.
+func (g *Group) leadUntilChange(ctx context.Context) (again bool) {
+	leading, stop := context.WithCancel(ctx)
+	var lead sync.WaitGroup
+	lead.Go(func() { g.lead(leading) })
+	defer lead.Wait()
+	defer stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case again = <-g.changes:
+		return again
+	}
+}
+
+// lead serves the group as its leader until ctx ends.
+func (g *Group) lead(ctx context.Context) {
+	if err := g.raft.Barrier(barrierTimeout).Error(); err != nil {
+		if ctx.Err() == nil && g.raft.State() == raft.Leader {
+			g.logger.Warn("a new leader cannot commit; it steps down", "error", err)
+			if err := g.raft.LeadershipTransfer().Error(); err != nil {
+				g.logger.Warn("stepping down failed", "error", err)
+			}
+		}
+		return
+	}
+	term := g.raft.CurrentTerm()
+	g.logger.Info("leading", "term", term)
+	defer g.logger.Info("leading no more", "term", term)
+	var drift sync.WaitGroup
+	defer drift.Wait()
+	drift.Go(func() { g.drift(ctx) })
+	g.host.cfg.Lead(ctx, g, term)
+}
+
+// stop hands the leadership over, if this node has it, and shuts Raft down.
+func (g *Group) stop() error {
+	g.transport.Yield(true)
+	if g.raft.State() == raft.Leader {
+		if err := g.handOver(); err != nil {
+			g.logger.Debug("leadership was not handed over", "error", err)
+		}
+	}
+	err := g.raft.Shutdown().Error()
+	close(g.closed)
+	if c, ok := g.transport.(raft.WithClose); ok {
+		err = errors.Join(err, c.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("stop group %d: %w", g.id, err)
+	}
+	return nil
+}
+
+// handOver moves the leadership to another node, within a bound.
+func (g *Group) handOver() error {
+	conf := g.raft.GetConfiguration()
+	if err := conf.Error(); err != nil {
+		return err
+	}
+	if len(conf.Configuration().Servers) == 1 {
+		return nil
+	}
+	transferred := make(chan error, 1)
+	future := g.raft.LeadershipTransfer()
+	go func() { transferred <- future.Error() }()
+	select {
+	case err := <-transferred:
+		return err
+	case <-time.After(2 * time.Second):
+		return errors.New("timeout")
+	}
+}

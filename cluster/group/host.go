@@ -1,0 +1,253 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/cluster/peer"
+)
+
+// Entries is a group's part of the shared log.
+type Entries interface {
+	raft.LogStore
+	// Payload is the data of an entry, also of one that Raft has released. It is immutable.
+	Payload(index uint64) ([]byte, error)
+}
+
+// Transport carries a group's Raft traffic. Its addresses are ServerIDs.
+type Transport interface {
+	raft.Transport
+	// Attach tells the transport whose it is, right after raft.NewRaft.
+	Attach(*raft.Raft)
+	// Lease is until when nobody else can lead the group, zero when somebody may.
+	Lease() time.Time
+	// Yield says whether this node refuses to be handed the leadership.
+	Yield(bool)
+	// LastIndex is how far a follower's log reached, and when that was asked.
+	LastIndex(serverID string) (index uint64, at time.Time)
+}
+
+// Config is what a Host needs. Fields without a default are required.
+type Config struct {
+	Self      string // ServerID
+	Entries   func(group uint64) (Entries, error)
+	Stable    func(group uint64) (raft.StableStore, error)
+	Snapshots func(group uint64) (raft.SnapshotStore, error)
+	Transport func(group uint64) Transport
+	// Lead runs while this node leads a group: the log is applied up to the
+	// start of term. It must return soon after ctx ends.
+	Lead func(ctx context.Context, g *Group, term uint64)
+	// Applied hears which queues an entry touched; it must not block.
+	Applied func(group uint64, touched []queue.ID)
+	// Preferred names the node that should lead a group; "" when that is not known.
+	Preferred func(group uint64) string
+
+	HeartbeatTimeout time.Duration // default 1 s; a silent leader is replaced within twice that and an election
+	Logger           *slog.Logger  // default slog.Default()
+}
+
+// Validate reports what is missing.
+func (c *Config) Validate() error {
+	switch {
+	case c.Self == "":
+		return errors.New("group: a host needs a ServerID")
+	case c.Entries == nil || c.Stable == nil || c.Snapshots == nil || c.Transport == nil:
+		return errors.New("group: stores or transport are missing")
+	case c.Lead == nil || c.Applied == nil:
+		return errors.New("group: lead or applied is missing")
+	}
+	return nil
+}
+
+// Host holds the queue groups that have a replica on this node.
+type Host struct {
+	cfg    Config
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	groups map[uint64]*Group
+	ctx    context.Context // of Run; nil before
+	lives  sync.WaitGroup
+	moving sync.Mutex // one transfer of leadership at a time
+}
+
+// NewHost makes a host without groups.
+func NewHost(cfg Config) (*Host, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.HeartbeatTimeout == 0 {
+		cfg.HeartbeatTimeout = time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Preferred == nil {
+		cfg.Preferred = func(uint64) string { return "" }
+	}
+	return &Host{cfg: cfg, logger: cfg.Logger, groups: make(map[uint64]*Group)}, nil
+}
+
+// Run serves the groups until ctx ends, then hands leaderships over and stops them.
+func (h *Host) Run(ctx context.Context) error {
+	h.mu.Lock()
+	h.ctx = ctx
+	for _, g := range h.groups {
+		h.lives.Go(func() { g.run(ctx) })
+	}
+	h.mu.Unlock()
+	<-ctx.Done()
+	h.mu.Lock()
+	groups := h.list()
+	h.mu.Unlock()
+	var stopping sync.WaitGroup
+	errs := make([]error, len(groups))
+	for i, g := range groups {
+		stopping.Go(func() { errs[i] = g.stop() })
+	}
+	stopping.Wait()
+	h.lives.Wait()
+	return errors.Join(errs...)
+}
+
+// list is the groups by id. The caller holds mu.
+func (h *Host) list() []*Group {
+	groups := make([]*Group, 0, len(h.groups))
+	for _, g := range h.groups {
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b *Group) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	return groups
+}
+
+// Groups lists the groups that are open here, by id.
+func (h *Host) Groups() []*Group {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.list()
+}
+
+// Group finds a group that is open here.
+func (h *Host) Group(id uint64) (*Group, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g, ok := h.groups[id]
+	return g, ok
+}
+
+// Leader tells what this node's replica of a group knows of its leader; hosted
+// is false when there is none here.
+func (h *Host) Leader(id uint64) (serverID string, hosted bool) {
+	g, ok := h.Group(id)
+	if !ok {
+		return "", false
+	}
+	return g.Leader(), true
+}
+
+// Ensure opens a group here, unless it is open. Where it has no state yet it
+// starts with the configuration initial if this node is in it; a node that is
+// not waits to be added by the leader.
+func (h *Host) Ensure(id uint64, initial []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.groups[id] != nil {
+		return nil
+	}
+	if h.ctx != nil && h.ctx.Err() != nil {
+		return h.ctx.Err()
+	}
+	g, err := h.open(id, initial)
+	if err != nil {
+		return fmt.Errorf("open group %d: %w", id, err)
+	}
+	h.groups[id] = g
+	if ctx := h.ctx; ctx != nil {
+		h.lives.Go(func() { g.run(ctx) })
+	}
+	return nil
+}
+
+func (h *Host) open(id uint64, initial []string) (*Group, error) {
+	entries, err := h.cfg.Entries(id)
+	if err != nil {
+		return nil, err
+	}
+	stable, err := h.cfg.Stable(id)
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := h.cfg.Snapshots(id)
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{
+		id: id, host: h, entries: entries, transport: h.cfg.Transport(id),
+		logger:    h.logger.With("group", id),
+		changes:   make(chan bool, 16),
+		proposals: make(chan proposal, maxProposals),
+		closed:    make(chan struct{}),
+	}
+	g.fsm = newFSM(id, h.cfg.Applied)
+	conf := h.raftConfig(g)
+	if slices.Contains(initial, h.cfg.Self) {
+		if err := g.firstConfiguration(conf, stable, snapshots, initial); err != nil {
+			return nil, err
+		}
+	}
+	g.raft, err = raft.NewRaft(conf, g.fsm, entries, stable, snapshots, g.transport)
+	if err != nil {
+		return nil, err
+	}
+	g.transport.Attach(g.raft)
+	return g, nil
+}
+
+// raftConfig is how Raft runs a group.
+func (h *Host) raftConfig(g *Group) *raft.Config {
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(h.cfg.Self)
+	conf.HeartbeatTimeout = h.cfg.HeartbeatTimeout
+	conf.ElectionTimeout = h.cfg.HeartbeatTimeout
+	conf.LeaderLeaseTimeout = h.cfg.HeartbeatTimeout
+	// A commit index travels with the next entries; when there are none, the
+	// followers have time. Shorter, it would cost every idle group a message.
+	conf.CommitTimeout = h.cfg.HeartbeatTimeout
+	conf.MaxAppendEntries = 64 // of batches up to 256 KiB
+	conf.BatchApplyCh = true
+	conf.SnapshotInterval = time.Minute
+	conf.SnapshotThreshold = 4096
+	conf.TrailingLogs = ^uint64(0) // bodies are in the log: it is never cut by Raft
+	conf.NoLegacyTelemetry = true
+	conf.NotifyCh = g.changes
+	conf.LogOutput = io.Discard
+	conf.Logger = peer.RaftLogger(g.logger)
+	return conf
+}
+
+// firstConfiguration gives a group without any state the servers it was created with.
+func (g *Group) firstConfiguration(conf *raft.Config, stable raft.StableStore, snapshots raft.SnapshotStore, initial []string) error {
+	has, err := raft.HasExistingState(g.entries, stable, snapshots)
+	if err != nil || has {
+		return err
+	}
+	var servers []raft.Server
+	for _, id := range initial {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	return raft.BootstrapCluster(conf, g.entries, stable, snapshots, g.transport, raft.Configuration{Servers: servers})
+}
