@@ -36,6 +36,7 @@ func TestOneClusterIsFormedWhateverHappens(t *testing.T) {
 		if rng.IntN(2) == 0 {
 			c.cutRandomly(rng, 0.5)
 		}
+		c.setLatency(time.Duration(rng.IntN(4)) * 100 * time.Millisecond)
 		for steps := 5 + rng.IntN(25); steps > 0; steps-- {
 			switch n := nodes[rng.IntN(len(nodes))]; {
 			case n.running() == nil:
@@ -47,6 +48,7 @@ func TestOneClusterIsFormedWhateverHappens(t *testing.T) {
 			}
 			time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
 		}
+		c.setLatency(0)
 		c.isolate()
 		for _, n := range nodes {
 			if n.running() == nil {

@@ -35,6 +35,7 @@ type simCluster struct {
 	nodes    map[string]*simNode // by ServerID
 	cut      map[[2]string]bool
 	clusters map[string]bool // every cluster id that any node ever wrote
+	latency  time.Duration   // most of each way of a call, and of a write of the ledger
 }
 
 type simNode struct {
@@ -58,6 +59,7 @@ type simDisk struct {
 	*raft.InmemStore
 	snapshots raft.SnapshotStore
 	written   func(key, value []byte)
+	delay     func()
 
 	mu      sync.Mutex
 	crashed bool
@@ -92,6 +94,7 @@ func (d *simDisk) SetUint64(key []byte, v uint64) error {
 	return d.write(func() error { return d.InmemStore.SetUint64(key, v) })
 }
 func (d *simDisk) Set(key, value []byte) error {
+	d.delay()
 	return d.write(func() error {
 		d.written(key, value)
 		return d.InmemStore.Set(key, value)
@@ -118,6 +121,7 @@ func newSimCluster(t *testing.T) *simCluster {
 // add makes a node with an empty disk; it does not run yet.
 func (c *simCluster) add(name string, change func(*Config)) *simNode {
 	n := &simNode{c: c, disk: &simDisk{InmemStore: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}}
+	n.disk.delay = c.delay
 	n.disk.written = func(key, value []byte) {
 		var l pb.MetaLedger
 		if string(key) == ledgerKey && decode(value, &l) == nil && l.GetClusterId() != "" {
@@ -225,6 +229,21 @@ func (c *simCluster) reaches(a, b *simNode) bool {
 	return !cut && a.running() != nil && b.running() != nil
 }
 
+func (c *simCluster) delay() {
+	c.mu.Lock()
+	most := c.latency
+	c.mu.Unlock()
+	if most > 0 {
+		time.Sleep(rand.N(most))
+	}
+}
+
+func (c *simCluster) setLatency(most time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latency = most
+}
+
 // isolate cuts the nodes off from all others; no nodes heals everything.
 func (c *simCluster) isolate(side ...*simNode) {
 	c.mu.Lock()
@@ -315,7 +334,9 @@ func (n *simNode) Conn(id string) (*grpc.ClientConn, error) {
 			if !n.c.reaches(n, to) {
 				return status.Error(codes.Unavailable, "cut before the request")
 			}
+			n.c.delay()
 			err := invoke(ctx, method, req, reply, cc, opts...)
+			n.c.delay()
 			if !n.c.reaches(to, n) {
 				return status.Error(codes.Unavailable, "cut before the answer")
 			}

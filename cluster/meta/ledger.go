@@ -29,6 +29,8 @@ type ledger struct {
 	stable raft.StableStore
 	epoch  uint64
 
+	turn chan struct{} // held to change anything, also over the write; taken before mu
+
 	mu      sync.Mutex
 	kept    *pb.MetaLedger
 	attempt uint64 // in this epoch
@@ -36,7 +38,7 @@ type ledger struct {
 }
 
 func openLedger(stable raft.StableStore, epoch uint64) (*ledger, error) {
-	l := &ledger{stable: stable, epoch: epoch, kept: &pb.MetaLedger{}}
+	l := &ledger{stable: stable, epoch: epoch, turn: make(chan struct{}, 1), kept: &pb.MetaLedger{}}
 	b, err := stable.Get([]byte(ledgerKey))
 	switch {
 	case err != nil && err.Error() != "not found": // raft.StableStore knows no better sign
@@ -50,7 +52,7 @@ func openLedger(stable raft.StableStore, epoch uint64) (*ledger, error) {
 	return l, nil
 }
 
-// keep writes the next ledger; a failed write changes nothing here.
+// keep writes the next ledger, in a turn; a failed write changes nothing here.
 func (l *ledger) keep(next *pb.MetaLedger) error {
 	if proto.Equal(next, l.kept) {
 		return nil
@@ -62,8 +64,23 @@ func (l *ledger) keep(next *pb.MetaLedger) error {
 	if err := l.stable.Set([]byte(ledgerKey), b); err != nil {
 		return fmt.Errorf("write the ledger of the meta group: %w", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.kept = next
 	return nil
+}
+
+// take waits for the turn to change the ledger and returns what ends it.
+func (l *ledger) take() (give func()) {
+	l.turn <- struct{}{}
+	return func() { <-l.turn }
+}
+
+// setRunning changes the attempt, in a turn.
+func (l *ledger) setRunning(attempt uint64, running bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.attempt, l.running = attempt, running
 }
 
 func (l *ledger) clusterID() string {
@@ -96,8 +113,7 @@ func (l *ledger) status(s *pb.MetaStatusResponse) {
 
 // promise answers a candidate. The promise is on disk when it is granted.
 func (l *ledger) promise(candidate string, attempt *pb.MetaAttempt) (*pb.MetaPromiseResponse, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.take()()
 	refused := &pb.MetaPromiseResponse{ClusterId: l.kept.GetClusterId(), PromisedTo: l.kept.GetPromisedTo()}
 	switch held := l.kept.GetPromisedTo(); {
 	case candidate == "" || l.kept.GetClusterId() != "" || l.running:
@@ -113,8 +129,7 @@ func (l *ledger) promise(candidate string, attempt *pb.MetaAttempt) (*pb.MetaPro
 
 // release lets a promise go when its candidate says that the attempt is over.
 func (l *ledger) release(s *pb.MetaStatusResponse) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.take()()
 	held := l.kept.GetAttempt()
 	if l.kept.GetPromisedTo() == "" || s.GetServerId() != l.kept.GetPromisedTo() || s.GetClusterId() != "" {
 		return nil
@@ -128,27 +143,23 @@ func (l *ledger) release(s *pb.MetaStatusResponse) error {
 
 // try begins an attempt to form a cluster, unless the node is bound otherwise.
 func (l *ledger) try() (*pb.MetaAttempt, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.take()()
 	if l.running || l.kept.GetClusterId() != "" || l.kept.GetPromisedTo() != "" {
 		return nil, false
 	}
-	l.attempt++
-	l.running = true
+	l.setRunning(l.attempt+1, true)
 	return &pb.MetaAttempt{Epoch: l.epoch, Number: l.attempt}, true
 }
 
 // stop ends the attempt for good.
 func (l *ledger) stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running = false
+	defer l.take()()
+	l.setRunning(l.attempt, false)
 }
 
 // form binds the node to the cluster that its running attempt forms.
 func (l *ledger) form(clusterID string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.take()()
 	if !l.running || l.kept.GetClusterId() != "" || l.kept.GetPromisedTo() != "" {
 		return fmt.Errorf("no attempt to form a cluster is under way")
 	}
@@ -157,8 +168,7 @@ func (l *ledger) form(clusterID string) error {
 
 // join binds the node to a cluster that others formed.
 func (l *ledger) join(clusterID string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.take()()
 	if have := l.kept.GetClusterId(); have != "" && have != clusterID {
 		return fmt.Errorf("node of cluster %s cannot join cluster %s", have, clusterID)
 	}
