@@ -117,7 +117,6 @@ func (ch *channel) method(ctx context.Context, m wire.Method) error {
 		return nil
 	case *wire.ChannelFlow:
 		ch.flow(m.Active)
-		ch.send(&wire.ChannelFlowOk{Active: m.Active})
 		return nil
 	case *wire.ChannelFlowOk, *wire.BasicCancelOk, *wire.ChannelCloseOk:
 		return nil

@@ -187,6 +187,7 @@ func (ch *channel) flow(active bool) {
 	o := ch.out
 	o.mu.Lock()
 	ch.paused = !active
+	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.ChannelFlowOk{Active: active}))
 	for _, k := range ch.consumers {
 		unseen, bytes := k.flush()
 		backs = append(backs, back{k, unseen, bytes})

@@ -2,7 +2,6 @@ package connection
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -137,7 +136,7 @@ func (ch *channel) complete(ctx context.Context, body []byte) error {
 		c.body = nil
 	}
 	if err != nil {
-		return of(basicPublish, fmt.Errorf("publish: %w", err))
+		return of(basicPublish, err)
 	}
 	return nil
 }

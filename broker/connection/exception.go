@@ -70,7 +70,11 @@ func exception(err error) *wire.Error {
 	case errors.Is(err, leader.ErrUnavailable), errors.Is(err, leader.ErrNotLeading), errors.Is(err, context.DeadlineExceeded):
 		text = "failed to perform operation on " + resource(err) + " due to timeout"
 	}
-	return &wire.Error{Code: code, Text: text, Cause: err}
+	e := &wire.Error{Code: code, Text: text}
+	if text != err.Error() {
+		e.Cause = err
+	}
+	return e
 }
 
 // explanation is a domain error's text for the client, without what it was

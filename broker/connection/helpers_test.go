@@ -1,8 +1,6 @@
 package connection_test
 
 import (
-	"io"
-	"log/slog"
 	"testing"
 
 	"github.com/warrenmq/warren/broker/connection"
@@ -14,7 +12,6 @@ func start(tb testing.TB, change ...func(*connection.Config)) (*conntest.Broker,
 	tb.Helper()
 	b := conntest.New(tb)
 	cfg := b.Config()
-	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -8,6 +8,7 @@ package conntest
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -54,9 +55,8 @@ func New(tb testing.TB) *Broker {
 		User: func(name string) (auth.User, bool) {
 			return auth.User{Name: "guest", PasswordHash: hash}, name == "guest"
 		},
-		Permission:    func(user, vhost string) (auth.Permission, bool) { return b.Permission, user == "guest" && vhost == "/" },
-		VHost:         func(name string) bool { return name == "/" },
-		LoopbackUsers: auth.DefaultLoopbackUsers(),
+		Permission: func(user, vhost string) (auth.Permission, bool) { return b.Permission, user == "guest" && vhost == "/" },
+		VHost:      func(name string) bool { return name == "/" },
 	})
 	b.Routes.Apply(b.topology.Contents())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -71,7 +71,10 @@ func New(tb testing.TB) *Broker {
 
 // Config is a listener's configuration with b behind it.
 func (b *Broker) Config() connection.Config {
-	return connection.Config{Publisher: b, Definitions: b, Queues: b, Authenticator: b, Routes: b.Routes}
+	return connection.Config{
+		Publisher: b, Definitions: b, Queues: b, Authenticator: b, Routes: b.Routes,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }
 
 // Serve runs a listener on loopback and returns its address.

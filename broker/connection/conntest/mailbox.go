@@ -126,6 +126,7 @@ func (b *Broker) Get(_ context.Context, id queue.ID, noAck bool) (d leader.Deliv
 		return d, uint64(len(q.ready)), nil, true, nil
 	}
 	s := &sub{q: q, held: map[uint64]leader.Delivery{d.Seq: d}}
+	q.subs = append(q.subs, s)
 	return d, uint64(len(q.ready)), handle{b, s}, true, nil
 }
 
