@@ -24,7 +24,8 @@
 //	8   4  version, now 1
 //	12  8  number of the segment
 //	20  8  nonce, random
-//	28  4  checksum of bytes 0 to 28
+//	28  4  bytes allocated: until it is sealed the file is not shorter
+//	32  4  checksum of bytes 0 to 32
 //
 // Record: a head of 56 bytes, the body, zeros up to a multiple of 8. The
 // checksum of the head starts from the checksum of number and nonce, so that
@@ -56,8 +57,8 @@
 //	7 footer    body: offsets of the entries and the directory, see below
 //
 // A segment is sealed in the background after the writer has left it: the
-// footer is written and synced, then the trailer is written at its end, the
-// file cut there, and synced. The footer's body is, for every run of
+// footer is written and synced, then the trailer behind it, and then the file is
+// cut at its end. The footer's body is, for every run of
 // consecutive entries of a group, their offsets (4 bytes each), then the
 // directory in unsigned varints: number of groups; for each the group, bytes of
 // its entries, number of events; for each event its kind (entry stands for a
@@ -81,9 +82,10 @@
 // begins or less. Let S be the highest synced in a segment, or the end that
 // the next one's begin names. A bad record at or above S is the torn tail of a
 // write that nobody was answered about, whatever valid records stand behind it:
-// blocks reach the disk in any order. The segment is cut there. A bad record
-// below S is corruption: its group (every group, if its head is unreadable)
-// answers ErrCorrupt until DropGroup. A damaged segment is never sealed, so its
+// blocks reach the disk in any order. The segment ends there, and what stands
+// behind is made zero. A bad record below S is corruption: its group (every
+// group, if its head is unreadable) answers ErrCorrupt until DropGroup. So is a
+// file that is shorter than what was allocated. A damaged segment is never sealed, so its
 // damage is found again at every start. What lies above S is written again and
 // synced before it is served, since it may have been only in the page cache.
 //

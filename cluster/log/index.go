@@ -80,13 +80,17 @@ func (x index) find(group, index uint64, n int) (offsets []uint32, section int64
 	if g == nil {
 		return nil, 0, 0
 	}
+	next := index + uint64(n) // where a later event takes over
 	for i := len(g.events) - 1; i >= 0; i-- {
 		e := &g.events[i]
 		if !e.holds(index) {
+			if e.first > index && (e.kind == kindEntry || e.kind == kindTruncate) {
+				next = min(next, e.first)
+			}
 			continue
 		}
 		at := uint32(index - e.first)
-		count = min(n, int(e.count-at))
+		count = int(min(next-index, uint64(e.count-at)))
 		if e.offsets != nil {
 			return append(offsets, e.offsets[at:int(at)+count]...), 0, count
 		}

@@ -91,7 +91,7 @@ func (k *keeper) make() (offer, error) {
 func (l *Log) create(number uint64) (*segment, error) {
 	var nonce [8]byte
 	rand.Read(nonce[:]) // never fails
-	s := newSegment(l.dir, number, binary.LittleEndian.Uint64(nonce[:]))
+	s := newSegment(l.dir, number, binary.LittleEndian.Uint64(nonce[:]), l.cfg.SegmentBytes)
 	name := path.Join(l.dir, spareName)
 	if err := l.writeSpare(s, name); err != nil {
 		return nil, errors.Join(fmt.Errorf("make segment %d: %w", number, err), l.fs.Remove(name))
@@ -111,13 +111,13 @@ func (l *Log) writeSpare(s *segment, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Allocate(l.cfg.SegmentBytes); err != nil {
+	if err := f.Allocate(s.allocated); err != nil {
 		return err
 	}
 	if err := f.WriteV([][]byte{s.headerBlock()}, 0); err != nil {
 		return err
 	}
-	s.size = l.cfg.SegmentBytes
+	s.size = s.allocated
 	return f.Sync()
 }
 
@@ -138,8 +138,8 @@ func (k *keeper) sealAll() error {
 	return nil
 }
 
-// seal writes the footer of a segment whose records are all synced. The trailer, which makes it
-// count, follows the sync of all that it stands for.
+// seal writes the footer of a segment whose records are all synced. Each step is synced before the
+// next: the trailer stands for the footer, and the cut for the trailer.
 func (l *Log) seal(s *segment) error {
 	f, err := l.files.acquire(s)
 	if err != nil {
@@ -159,20 +159,17 @@ func (l *Log) seal(s *segment) error {
 		}
 		s.size = size
 	}
-	if err := f.WriteV([][]byte{record}, end); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.WriteV([][]byte{trailer}, trailerAt); err != nil {
-		return err
-	}
-	if err := f.Truncate(size); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return f.WriteV([][]byte{record}, end) },
+		f.Sync,
+		func() error { return f.WriteV([][]byte{trailer}, trailerAt) },
+		f.Sync,
+		func() error { return f.Truncate(size) },
+		f.Sync,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -152,11 +152,17 @@ func (l *Log) Close() error {
 	return errors.Join(l.files.close(), l.lock.Close())
 }
 
-// Group returns the log of one group, which is empty when it has stored nothing.
+// Group returns the log of one group, which is empty when it has stored nothing. While the log is
+// Damaged, an unknown group is corrupt until DropGroup: all it had may be lost.
 func (l *Log) Group(id uint64) *Group {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.groupLocked(id)
+	_, known := l.groups[id]
+	g := l.groupLocked(id)
+	if !known && l.damaged != nil {
+		g.corrupt = fmt.Errorf("group %d may have been lost: %w", id, l.damaged)
+	}
+	return g
 }
 
 func (l *Log) groupLocked(id uint64) *Group {
@@ -203,8 +209,7 @@ func (l *Log) Corrupt() map[uint64]error {
 }
 
 // Damaged returns an error when something is damaged of which nobody knows whose it was. All
-// groups that the log knows are corrupt then; one that it does not know may have lost all it had,
-// which only its stable state tells: a term in stable and an empty log here.
+// groups that were not dropped since are corrupt then.
 func (l *Log) Damaged() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

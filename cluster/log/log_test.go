@@ -241,4 +241,3 @@ func TestStoppedLogRefuses(t *testing.T) {
 		t.Fatal("ran twice")
 	}
 }
-

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
@@ -89,8 +90,7 @@ func (l *Log) find() ([]found, error) {
 }
 
 func (l *Log) load(number uint64) (found, error) {
-	seg := newSegment(l.dir, number, 0)
-	f, err := l.fs.Open(seg.name)
+	f, err := l.fs.Open(path.Join(l.dir, segmentName(number)))
 	if err != nil {
 		return found{}, err
 	}
@@ -103,25 +103,28 @@ func (l *Log) load(number uint64) (found, error) {
 	if err := readFull(f, block, 0); err != nil {
 		return found{}, fmt.Errorf("read header: %w", err)
 	}
-	inside, nonce, err := parseHeaderBlock(block)
+	seg, err := parseHeaderBlock(l.dir, block)
 	switch {
 	case err != nil:
 		return found{}, err
-	case inside != number:
-		return found{}, fmt.Errorf("it says that it is %d: %w", inside, ErrCorrupt)
+	case seg.number != number:
+		return found{}, fmt.Errorf("it says that it is %d: %w", seg.number, ErrCorrupt)
 	case size > maxFileBytes:
 		return found{}, fmt.Errorf("%d bytes: %w", size, ErrCorrupt)
 	}
-	out := found{seg: newSegment(l.dir, number, nonce)}
-	if h, ok := parseHead(block[min(size, blockBytes):], out.seg.seed); ok && h.kind == kindBegin {
+	out := found{seg: seg}
+	if h, ok := parseHead(block[min(size, blockBytes):], seg.seed); ok && h.kind == kindBegin {
 		out.prev, out.prevEnd = h.index, h.term
 	}
-	if ok, err := out.seg.loadFooter(f, size); err != nil || ok {
+	if ok, err := seg.loadFooter(f, size); err != nil || ok {
 		return out, err
 	}
-	out.seg.size, out.seg.end = size, size
-	out.scan, err = scanSegment(f, out.seg.seed, size)
-	return out, err
+	seg.size, seg.end = size, size
+	if out.scan, err = scanSegment(f, seg.seed, size); err != nil {
+		return found{}, err
+	}
+	out.scan.short = size < seg.allocated
+	return out, nil
 }
 
 // spares takes off the segments at the end that hold nothing: one is kept, made clean.
@@ -144,7 +147,7 @@ func (l *Log) spares(all []found) ([]found, error) {
 		l.start.spare, l.start.next = last.seg, last.seg.number+1
 	}
 	if s := l.start.spare; s != nil {
-		if err := l.clean(s, true, blockBytes); err != nil {
+		if err := l.clean(s, blockBytes); err != nil {
 			return nil, fmt.Errorf("spare segment %d: %w", s.number, err)
 		}
 	}
@@ -183,14 +186,16 @@ func (l *Log) settle(all []found, i int) error {
 	return nil
 }
 
-// settleTail makes durable what counts, cuts what does not, and makes the tail ready for the
+// settleTail makes durable what counts, wipes what does not, and makes the tail ready for the
 // writer. A damaged one stays as it is, and the writer begins another.
 func (l *Log) settleTail(seg *segment, sc *scan, proven int64) error {
 	if err := l.rewrite(seg, proven, sc.end); err != nil {
 		return err
 	}
-	if err := l.clean(seg, sc.stray, sc.end); err != nil {
-		return err
+	if sc.stray {
+		if err := l.clean(seg, sc.end); err != nil {
+			return err
+		}
 	}
 	l.start.end = sc.end
 	if sc.damaged() {
@@ -204,8 +209,27 @@ func (l *Log) settleTail(seg *segment, sc *scan, proven int64) error {
 	return nil
 }
 
-// rewrite writes again what may have been only in the page cache, such as after a sync that failed.
+// rewrite writes again what may have been only in the page cache, such as after a sync that failed,
+// and syncs.
 func (l *Log) rewrite(seg *segment, from, to int64) error {
+	return l.tail(seg, from, to, func(f File, b []byte, at int64) error {
+		return f.WriteV([][]byte{b}, at)
+	})
+}
+
+// clean makes the file zero from end on, and syncs it.
+func (l *Log) clean(seg *segment, end int64) error {
+	zeros := make([]byte, scanWindow)
+	return l.tail(seg, end, seg.size, func(f File, b []byte, at int64) error {
+		if bytes.Equal(b, zeros[:len(b)]) {
+			return nil
+		}
+		return f.WriteV([][]byte{zeros[:len(b)]}, at)
+	})
+}
+
+// tail calls do for stretches of a file one after another, and syncs.
+func (l *Log) tail(seg *segment, from, to int64, do func(f File, b []byte, at int64) error) error {
 	f, err := l.files.acquire(seg)
 	if err != nil {
 		return err
@@ -217,36 +241,12 @@ func (l *Log) rewrite(seg *segment, from, to int64) error {
 		if err := readFull(f, buf, from); err != nil {
 			return fmt.Errorf("read tail: %w", err)
 		}
-		if err := f.WriteV([][]byte{buf}, from); err != nil {
+		if err := do(f, buf, from); err != nil {
 			return fmt.Errorf("write tail: %w", err)
 		}
 	}
-	return nil
-}
-
-// clean syncs the file after making it zero behind end, as far as a segment reaches. On a full
-// disk the file stays short, and the writer goes on in another one.
-func (l *Log) clean(seg *segment, stray bool, end int64) error {
-	f, err := l.files.acquire(seg)
-	if err != nil {
-		return err
-	}
-	defer l.files.release(seg)
-	if stray {
-		if err := f.Truncate(end); err != nil {
-			return fmt.Errorf("cut: %w", err)
-		}
-		seg.size = end
-	}
-	if seg.size < l.cfg.SegmentBytes {
-		if err := f.Allocate(l.cfg.SegmentBytes); err == nil {
-			seg.size = l.cfg.SegmentBytes
-		} else if err = spaceError(err); !errors.Is(err, ErrNoSpace) {
-			return fmt.Errorf("allocate: %w", err)
-		}
-	}
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync: %w", err)
+		return fmt.Errorf("sync tail: %w", err)
 	}
 	return nil
 }
@@ -279,8 +279,11 @@ func (l *Log) replay(f found) {
 			l.groupLocked(it.group).replay(f.seg, it.kind, it.index, 0)
 		}
 	}
-	if sc := f.scan; sc.end < sc.synced {
-		l.damageAll(fmt.Errorf("segment %d ends at %d before %d: %w", f.seg.number, sc.end, sc.synced, ErrCorrupt))
+	switch sc := f.scan; {
+	case sc.end < sc.synced:
+		l.damageAll(fmt.Errorf("segment %d: records end at %d before %d: %w", f.seg.number, sc.end, sc.synced, ErrCorrupt))
+	case sc.short:
+		l.damageAll(fmt.Errorf("segment %d: file cut short: %w", f.seg.number, ErrCorrupt))
 	}
 }
 

@@ -17,6 +17,7 @@ type scan struct {
 	synced int64 // highest that a whole record names
 	end    int64 // behind the last whole record
 	stray  bool  // something other than zeros stands behind end
+	short  bool  // the file has lost its end
 }
 
 // item is a record, or bytes that are none.
@@ -164,14 +165,14 @@ func (s *scan) cut() bool {
 	return false
 }
 
-// damaged reports whether what is left has bad items or stops short of what was synced.
+// damaged reports whether what is left has bad items or is not all that was there.
 func (s *scan) damaged() bool {
 	for _, it := range s.items {
 		if it.state != whole {
 			return true
 		}
 	}
-	return s.end < s.synced
+	return s.short || s.end < s.synced
 }
 
 // readFull reads b at off; a file that ends before is an error.

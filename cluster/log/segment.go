@@ -17,7 +17,7 @@ const (
 	spareName      = "spare.tmp"
 	lockName       = "LOCK"
 	headerCopy     = 2048 // where the header stands again
-	headerBytes    = 32
+	headerBytes    = 36
 	minSegment     = 64 << 10
 	maxSegment     = 1 << 30
 	maxFileBytes   = 1<<32 - 1 // offsets have 32 bits
@@ -38,6 +38,8 @@ type segment struct {
 	nonce  uint64
 	seed   uint32 // checksum of number and nonce; heads start from it
 	name   string
+	// allocated is the size that the file was made with.
+	allocated int64
 
 	mu    sync.RWMutex
 	index index
@@ -47,7 +49,7 @@ type segment struct {
 	size   int64   // of the file; the writer's, later the keeper's
 }
 
-func newSegment(dir string, number, nonce uint64) *segment {
+func newSegment(dir string, number, nonce uint64, allocated int64) *segment {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], number)
 	binary.LittleEndian.PutUint64(b[8:], nonce)
@@ -57,6 +59,8 @@ func newSegment(dir string, number, nonce uint64) *segment {
 		seed:   checksum(b[:]),
 		name:   path.Join(dir, segmentName(number)),
 		index:  index{},
+
+		allocated: allocated,
 	}
 }
 
@@ -79,27 +83,28 @@ func (s *segment) headerBlock() []byte {
 	le.PutUint32(b[8:], formatVersion)
 	le.PutUint64(b[12:], s.number)
 	le.PutUint64(b[20:], s.nonce)
-	le.PutUint32(b[28:], checksum(b[:28]))
+	le.PutUint32(b[28:], uint32(s.allocated))
+	le.PutUint32(b[32:], checksum(b[:32]))
 	copy(b[headerCopy:], b[:headerBytes])
 	return b
 }
 
-// parseHeaderBlock returns number and nonce from whichever copy of the header is whole.
-func parseHeaderBlock(b []byte) (number, nonce uint64, err error) {
+// parseHeaderBlock makes a segment of whichever copy of the header is whole.
+func parseHeaderBlock(dir string, b []byte) (*segment, error) {
 	if len(b) < headerCopy+headerBytes {
-		return 0, 0, fmt.Errorf("header block: %w", ErrCorrupt)
+		return nil, fmt.Errorf("header block: %w", ErrCorrupt)
 	}
 	le := binary.LittleEndian
 	for _, h := range [][]byte{b[:headerBytes], b[headerCopy : headerCopy+headerBytes]} {
-		if !bytes.HasPrefix(h, segmentMagic) || le.Uint32(h[28:]) != checksum(h[:28]) {
+		if !bytes.HasPrefix(h, segmentMagic) || le.Uint32(h[32:]) != checksum(h[:32]) {
 			continue
 		}
 		if v := le.Uint32(h[8:]); v > formatVersion {
-			return 0, 0, fmt.Errorf("format %d, this is %d: %w", v, formatVersion, ErrNewer)
+			return nil, fmt.Errorf("format %d, this is %d: %w", v, formatVersion, ErrNewer)
 		}
-		return le.Uint64(h[12:]), le.Uint64(h[20:]), nil
+		return newSegment(dir, le.Uint64(h[12:]), le.Uint64(h[20:]), int64(le.Uint32(h[28:]))), nil
 	}
-	return 0, 0, fmt.Errorf("header block: %w", ErrCorrupt)
+	return nil, fmt.Errorf("header block: %w", ErrCorrupt)
 }
 
 // limit is the bound for records' ends.

@@ -1,0 +1,17 @@
+package log
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// NewerHeader makes the header block of the next format version.
+func NewerHeader(b []byte) []byte {
+	b = bytes.Clone(b)
+	for _, at := range []int{0, headerCopy} {
+		h := b[at : at+headerBytes]
+		binary.LittleEndian.PutUint32(h[8:], formatVersion+1)
+		binary.LittleEndian.PutUint32(h[32:], checksum(h[:32]))
+	}
+	return b
+}
