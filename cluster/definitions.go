@@ -82,16 +82,7 @@ func (d *Definitions) Apply(ctx context.Context, c topology.Command) (topology.R
 	if declare, ok := c.(topology.DeclareQueue); ok {
 		return d.declareQueue(ctx, declare)
 	}
-	r, err := d.apply(ctx, c)
-	if owned, ok := c.(topology.DeleteOwned); ok && err != nil {
-		// The connection has ended and nobody else will ask again.
-		d.chore(func(ctx context.Context) error {
-			_, err := d.apply(ctx, owned)
-			return err
-		})
-		return r, nil
-	}
-	return r, err
+	return d.apply(ctx, c)
 }
 
 func (d *Definitions) apply(ctx context.Context, c topology.Command) (topology.Result, error) {

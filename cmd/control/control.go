@@ -1,0 +1,120 @@
+// Package control asks a running node about itself over the socket in its data folder.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Socket is the file in a data folder that a running node answers on.
+const Socket = "warren.sock"
+
+// timeout bounds one question.
+const timeout = 5 * time.Second
+
+// Status is what a node says of itself and its cluster.
+type Status struct {
+	Name      string   `json:"name"`
+	ID        string   `json:"id"` // ServerID
+	Epoch     uint64   `json:"epoch"`
+	Version   string   `json:"version"`
+	ClusterID string   `json:"cluster_id"`
+	Ready     bool     `json:"ready"` // serves clients
+	AMQP      string   `json:"amqp"`
+	Meta      Meta     `json:"meta"`
+	Nodes     []Member `json:"nodes"`
+	Groups    []Group  `json:"groups"`
+	Queues    []Queue  `json:"queues"`
+}
+
+// Meta is the meta group.
+type Meta struct {
+	Leader    string   `json:"leader"`
+	Term      uint64   `json:"term"`
+	Applied   uint64   `json:"applied"`
+	Voters    []string `json:"voters"`
+	NonVoters []string `json:"non_voters"`
+}
+
+// Member is a node of the cluster.
+type Member struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	AMQP  string `json:"amqp"`
+	Zone  string `json:"zone"`
+	Alive bool   `json:"alive"`
+}
+
+// Group is a queue group, as the node's replica knows it.
+type Group struct {
+	ID        uint64   `json:"id"`
+	Leader    string   `json:"leader"`
+	Replicas  []string `json:"replicas"`
+	Preferred string   `json:"preferred"`
+	Term      uint64   `json:"term"`
+	Last      uint64   `json:"last"`    // index of the log's end
+	Applied   uint64   `json:"applied"` // index that is applied
+}
+
+// Queue is a queue and where it is led.
+type Queue struct {
+	VHost  string `json:"vhost"`
+	Name   string `json:"name"`
+	ID     uint64 `json:"id"`
+	Group  uint64 `json:"group"` // 0: in the memory of Home
+	Home   string `json:"home"`
+	Leader string `json:"leader"`
+}
+
+// Role is the node's part in the meta group.
+func (s *Status) Role() string {
+	switch {
+	case s.Meta.Leader == s.ID:
+		return "meta leader"
+	case slices.Contains(s.Meta.Voters, s.ID):
+		return "meta voter"
+	}
+	return "meta follower"
+}
+
+// Leads counts the groups that the node leads.
+func (s *Status) Leads() (n int) {
+	for _, g := range s.Groups {
+		if g.Leader == s.ID {
+			n++
+		}
+	}
+	return n
+}
+
+// Get asks the node that runs on the data folder dir.
+func Get(ctx context.Context, dir string) (*Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, Socket))
+		},
+	}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("no node answers in %s: %w", dir, err)
+	}
+	defer resp.Body.Close()
+	var s Status
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		return nil, fmt.Errorf("answer of the node in %s: %w", dir, err)
+	}
+	return &s, nil
+}

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/raft"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/cluster/log"
+	"github.com/warrenmq/warren/cluster/meta"
+)
+
+// Config is what a node is told. Zero values of all but Name and DataDir are
+// replaced by the defaults named with them.
+type Config struct {
+	Name    string
+	DataDir string
+	Version string
+
+	Listen        string   // AMQP clients: ":5672"
+	Gossip        string   // "127.0.0.1:7946"
+	Peer          string   // gRPC between nodes: "127.0.0.1:7947"
+	Advertise     string   // host that other nodes reach this one at: found from Gossip
+	Seeds         []string // host:port of gossip, DNS names, or file:/path
+	Expect        int      // nodes that form the cluster together: 1
+	Secret        string   // of the cluster; "": loopback only
+	Zone          string
+	LoopbackUsers []string // nil: guest; empty: none
+	Product       string   // what connection.start says: "RabbitMQ"
+	ClusterName   string   // likewise: "warren"
+
+	StopTimeout time.Duration // for all of an orderly stop: 18 s
+
+	Logger *slog.Logger
+	World  World
+}
+
+// World is all that a node touches outside its process; a simulation brings its
+// own. Zero values are the real ones.
+type World struct {
+	// Identity opens the data folder.
+	Identity func(dir, name string) (Identity, error)
+	FS       log.FS
+	Listen   func(addr string) (net.Listener, error)
+	Dial     func(ctx context.Context, addr string) (net.Conn, error)
+	Gossip   memberlist.Transport // nil: sockets
+	// MetaStores, Stable and Snapshots hold what Raft keeps beside the shared log.
+	MetaStores func(dir string) (meta.Stores, io.Closer, error)
+	Stable     func(path string) (Stable, error)
+	Snapshots  func(dir string, group uint64) (raft.SnapshotStore, error)
+	// Ready hears that the node serves.
+	Ready func(*Node)
+	// NoControl leaves out the control socket.
+	NoControl bool
+}
+
+// Identity is a held data folder's say on who the node is.
+type Identity interface {
+	Incarnation() string
+	Epoch() uint64
+	Close() error
+}
+
+// Stable holds votes and terms of the queue groups.
+type Stable interface {
+	Group(id uint64) raft.StableStore
+	Close() error
+}
+
+func (c Config) withDefaults() Config {
+	text := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	text(&c.Version, "dev")
+	text(&c.Listen, ":5672")
+	text(&c.Gossip, "127.0.0.1:7946")
+	text(&c.Peer, "127.0.0.1:7947")
+	text(&c.Product, "RabbitMQ")
+	text(&c.ClusterName, "warren")
+	if c.Expect == 0 {
+		c.Expect = 1
+	}
+	if c.LoopbackUsers == nil {
+		c.LoopbackUsers = auth.DefaultLoopbackUsers()
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 18 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.World = c.World.withDefaults()
+	return c
+}
+
+// Validate reports what is missing or cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.Name == "":
+		return errors.New("a node needs a name")
+	case c.DataDir == "":
+		return errors.New("a node needs a data folder")
+	case c.Expect < 0:
+		return fmt.Errorf("expect %d is negative", c.Expect)
+	case c.Expect > 1 && len(c.Seeds) == 0:
+		return fmt.Errorf("a cluster of %d needs seeds: where are the other nodes?", c.Expect)
+	}
+	return nil
+}

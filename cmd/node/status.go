@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/cmd/control"
+)
+
+// Status reports what this node knows.
+func (n *Node) Status() control.Status {
+	m := n.meta.Status()
+	s := control.Status{
+		Name: n.cfg.Name, ID: n.self.Node, Epoch: n.self.Epoch, Version: n.cfg.Version, ClusterID: m.ClusterID,
+		Ready: n.ready.Load(), AMQP: n.clients.Addr().String(),
+		Meta: control.Meta{Leader: m.Leader, Term: m.Term, Applied: m.Applied, Voters: m.Voters, NonVoters: m.NonVoters},
+	}
+	alive := make(map[string]bool)
+	for _, member := range n.members.Members() {
+		alive[member.ID] = member.Alive
+	}
+	for _, node := range n.meta.Nodes() {
+		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID]})
+	}
+	leaders := make(map[uint64]string)
+	for _, g := range n.meta.Groups() {
+		status := control.Group{ID: g.ID, Replicas: g.Replicas, Preferred: g.Preferred}
+		if r, ok := n.host.Group(g.ID); ok {
+			here := r.Status()
+			status.Leader, status.Term, status.Last, status.Applied = here.Leader, here.Term, here.Last, here.Applied
+		}
+		leaders[g.ID] = status.Leader
+		s.Groups = append(s.Groups, status)
+	}
+	n.meta.View(func(t *topology.Topology) {
+		for _, vhost := range t.VHosts() {
+			for _, q := range t.Queues(vhost) {
+				status := control.Queue{VHost: q.VHost, Name: q.Name, ID: uint64(q.ID), Group: q.Group, Home: q.Home, Leader: q.Home}
+				if q.Group != 0 {
+					status.Leader = leaders[q.Group]
+				}
+				s.Queues = append(s.Queues, status)
+			}
+		}
+	})
+	return s
+}
+
+// openControl opens the control socket: HTTP for whoever may open the data folder.
+func (n *Node) openControl() (func(context.Context) error, error) {
+	path := n.path(control.Socket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(n.Status()); err != nil {
+			n.logger.Debug("status was not read to its end", "error", err)
+		}
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	return func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { server.Close() })
+		defer stop()
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}, nil
+}

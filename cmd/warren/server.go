@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/warrenmq/warren/cmd/node"
+)
+
+// options are the server's settings as flags and environment give them.
+type options struct {
+	name, data           string
+	listen, gossip, peer string
+	advertise, seeds     string
+	expect               int
+	secret, secretFile   string
+	zone, loopbackUsers  string
+	product, clusterName string
+	logLevel, logFormat  string
+}
+
+func serverCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a node; without any setting, a good single-node broker",
+		Long: `Run a node; without any setting, a good single-node broker.
+
+Each flag is also an environment variable: --secret-file is WARREN_SECRET_FILE.
+A flag wins over the environment, the environment over the default.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			cfg, err := o.config(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return node.Run(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.name, "name", "", "the node's name, stable and unique in the cluster (default: the host's name)")
+	f.StringVar(&o.data, "data", "", "data folder (default: data/<name>)")
+	f.StringVar(&o.listen, "listen", ":5672", "address for AMQP clients")
+	f.StringVar(&o.gossip, "gossip", "", "address for gossip between nodes (default: 127.0.0.1:7946, with a secret :7946)")
+	f.StringVar(&o.peer, "peer", "", "address for RPC between nodes (default: 127.0.0.1:7947, with a secret :7947)")
+	f.StringVar(&o.advertise, "advertise", "", "host that other nodes reach this one at (default: found)")
+	f.StringVar(&o.seeds, "seeds", "", "where other nodes' gossip is found: host:port, DNS names or file:/path, comma separated")
+	f.IntVar(&o.expect, "expect", 1, "how many fresh nodes form the cluster together; 0: only ever join one")
+	f.StringVar(&o.secret, "secret", "", "secret of the cluster, at least 16 bytes; without one nodes speak over loopback only")
+	f.StringVar(&o.secretFile, "secret-file", "", "file that holds the secret")
+	f.StringVar(&o.zone, "zone", "", "failure zone: replicas are spread over zones")
+	f.StringVar(&o.loopbackUsers, "loopback-users", "guest", "users that may connect from this machine only, comma separated; none lifts it")
+	f.StringVar(&o.product, "product", "RabbitMQ", "product name that clients are told")
+	f.StringVar(&o.clusterName, "cluster-name", "warren", "cluster name that clients are told")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	return cmd
+}
+
+// fromEnvironment fills in the flags that were not given.
+func fromEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		key := "WARREN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value, ok := lookup(key); ok && !f.Changed {
+			if err := cmd.Flags().Set(f.Name, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// config turns the options into a node's configuration.
+func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
+	logger, err := newLogger(logs, o.logLevel, o.logFormat)
+	if err != nil {
+		return cfg, err
+	}
+	if o.name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return cfg, fmt.Errorf("no --name, and the host has none: %w", err)
+		}
+		o.name, _, _ = strings.Cut(host, ".")
+	}
+	if o.data == "" {
+		o.data = filepath.Join("data", o.name)
+	}
+	secret := o.secret
+	if o.secretFile != "" {
+		b, err := os.ReadFile(o.secretFile)
+		if err != nil {
+			return cfg, fmt.Errorf("secret file: %w", err)
+		}
+		secret = string(b)
+	}
+	host := "127.0.0.1"
+	if secret != "" {
+		host = ""
+	}
+	orElse(&o.gossip, host+":"+strconv.Itoa(7946))
+	orElse(&o.peer, host+":"+strconv.Itoa(7947))
+	return node.Config{
+		Name: o.name, DataDir: o.data, Version: version,
+		Listen: o.listen, Gossip: o.gossip, Peer: o.peer, Advertise: o.advertise,
+		Seeds: list(o.seeds), Expect: o.expect, Secret: secret, Zone: o.zone,
+		LoopbackUsers: loopbackUsers(o.loopbackUsers),
+		Product:       o.product, ClusterName: o.clusterName,
+		Logger: logger,
+	}, nil
+}
+
+func orElse(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}
+
+func list(s string) []string {
+	var items []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func loopbackUsers(s string) []string {
+	if s == "none" {
+		return []string{}
+	}
+	return append([]string{}, list(s)...)
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log format %q: want text or json", format)
+}
