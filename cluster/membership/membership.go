@@ -10,7 +10,8 @@
 // so a node that restarts at another address is seen at once.
 //
 // It runs in a testing/synctest bubble when it is given a memberlist.Transport such
-// as those of cluster/membership/memnet.
+// as those of cluster/membership/memnet. Probes and streams that memberlist had under
+// way end by their own timeouts up to 3 s after Run: a bubble has to let them.
 package membership
 
 import (

@@ -1,8 +1,14 @@
 package membership
 
 import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,13 +89,30 @@ func TestAHealedPartitionMerges(t *testing.T) {
 	})
 }
 
-// A node that restarted while cut off knows the others from its seeds alone.
 func TestALongPartitionMergesThroughLastKnownPeers(t *testing.T) {
 	bubble(t, func(t *testing.T, net *memnet.Network) {
 		a, b, c := trio(t, net)
 		all := a.alive()
 		net.Partition([]string{"10.0.0.3"}, []string{"10.0.0.1", "10.0.0.2"}) // gamma is nobody's seed
 		time.Sleep(time.Hour)
+		net.Heal()
+		took := sees(t, 10*time.Second, []*node{a, b, c}, all...)
+		t.Logf("merged %v after the healing", took)
+	})
+}
+
+// A node that restarted while it was cut off knows the others from its seeds alone,
+// and they have forgotten none of it.
+func TestARestartInAPartitionMergesThroughSeeds(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet.Network) {
+		a, b, c := trio(t, net)
+		all := b.alive()
+		net.Partition([]string{"10.0.0.1"}, []string{"10.0.0.2", "10.0.0.3"})
+		time.Sleep(time.Minute)
+		a.kill()
+		a = start(t, net, "10.0.0.1", "alpha", 'a', func(cfg *Config) { cfg.Epoch = 2 })
+		time.Sleep(time.Minute)
+		sees(t, 0, []*node{a}, id("alpha", 'a'))
 		net.Heal()
 		took := sees(t, 10*time.Second, []*node{a, b, c}, all...)
 		t.Logf("merged %v after the healing", took)
@@ -235,6 +258,64 @@ func TestAWrongSecretIsRefusedOnBothSides(t *testing.T) {
 		for _, n := range []*node{wrong, none} {
 			if got := n.log.count("level=WARN", "secret"); got != 1 {
 				t.Errorf("%d lines at the stranger, want 1:\n%s", got, n.log)
+			}
+		}
+	})
+}
+
+func TestTwoOfFiveDieAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet.Network) {
+		a, b, c := trio(t, net)
+		d := start(t, net, "10.0.0.4", "delta", 'd', nil)
+		e := start(t, net, "10.0.0.5", "epsilon", 'e', nil)
+		sees(t, 6*time.Second, []*node{a, b, c, d, e},
+			id("alpha", 'a'), id("beta", 'b'), id("delta", 'd'), id("epsilon", 'e'), id("gamma", 'c'))
+		d.transport.Crash()
+		e.transport.Crash()
+		took := sees(t, 10*time.Second, []*node{a, b, c}, id("alpha", 'a'), id("beta", 'b'), id("gamma", 'c'))
+		t.Logf("deaths known after %v", took)
+	})
+}
+
+// A headless service names pods as they become ready; a file may be written late.
+func TestSeedsMayComeLate(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet.Network) {
+		var ready atomic.Bool
+		names := dns(map[string][]string{"warren": {"10.0.0.1", "10.0.0.2"}})
+		byName := func(cfg *Config) {
+			cfg.Seeds = []string{"warren"}
+			cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+				if !ready.Load() {
+					return nil, errors.New("no such host")
+				}
+				return names(ctx, host)
+			}
+		}
+		file := filepath.Join(t.TempDir(), "seeds")
+		a := start(t, net, "10.0.0.1", "alpha", 'a', byName)
+		b := start(t, net, "10.0.0.2", "beta", 'b', byName)
+		c := start(t, net, "10.0.0.3", "gamma", 'c', func(cfg *Config) { cfg.Seeds = []string{"file:" + file} })
+		time.Sleep(time.Minute)
+		sees(t, 0, []*node{a}, id("alpha", 'a'))
+		ready.Store(true)
+		sees(t, 6*time.Second, []*node{a, b}, id("alpha", 'a'), id("beta", 'b'))
+		if err := os.WriteFile(file, []byte("10.0.0.2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sees(t, 6*time.Second, []*node{a, b, c}, id("alpha", 'a'), id("beta", 'b'), id("gamma", 'c'))
+	})
+}
+
+func TestOneWayCutsDoNotSplitTheRest(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet.Network) {
+		a, b, c := trio(t, net)
+		net.Cut("10.0.0.1", "10.0.0.2") // alpha reaches beta through gamma alone
+		time.Sleep(2 * time.Minute)
+		net.Heal()
+		sees(t, 15*time.Second, []*node{a, b, c}, id("alpha", 'a'), id("beta", 'b'), id("gamma", 'c'))
+		for _, e := range c.heard() {
+			if strings.HasPrefix(e, "dead") {
+				t.Logf("gamma, which reached both, heard %q", e)
 			}
 		}
 	})

@@ -17,6 +17,7 @@ type rejoiner struct {
 	lastFull  time.Time            // when seeds were last looked up
 	complete  bool                 // nobody was missing then
 	contacted map[string]time.Time // addresses that answered and are no member's own
+	alone     int                  // rounds after which nobody else was there, in a row
 }
 
 // run contacts the seeds, and then whoever is missing every rejoinInterval.
@@ -52,7 +53,11 @@ func (r *rejoiner) round(ctx context.Context) {
 	}
 	r.complete = len(targets) == 0 && resolveErr == nil
 	joinErr := r.contact(ctx, targets)
-	if ctx.Err() == nil && len(living) == 1 { // only itself
+	r.alone++
+	if _, living = r.peers(); len(living) > 1 {
+		r.alone = 0
+	}
+	if ctx.Err() == nil {
 		r.explain(errors.Join(resolveErr, joinErr))
 	}
 }
@@ -106,7 +111,7 @@ func (r *rejoiner) contact(ctx context.Context, targets map[string]bool) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = append(errs, err)
+				errs = append(errs, plain(err))
 				return
 			}
 			r.contacted[addr] = time.Now()
@@ -116,12 +121,23 @@ func (r *rejoiner) contact(ctx context.Context, targets map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// explain tells an operator why the node is alone, unless a refusal already did.
+// plain takes the one error out of memberlist's list of errors, which prints on
+// several lines.
+func plain(err error) error {
+	if list, ok := err.(interface{ WrappedErrors() []error }); ok && len(list.WrappedErrors()) == 1 {
+		return list.WrappedErrors()[0]
+	}
+	return err
+}
+
+// explain tells an operator of a secret that differs, and why the node is alone
+// unless a refusal already did.
 func (r *rejoiner) explain(err error) {
 	switch {
 	case err == nil:
 	case wrongSecret(err.Error()):
 		r.m.remarks.warn("own secret", "refused: a seed does not have this node's cluster secret", "error", err)
+	case r.alone < 2: // nodes that start together miss each other once
 	case strings.Contains(err.Error(), refusalMark):
 	default:
 		r.m.remarks.warn("seeds", "no seed answers yet", "error", err)
