@@ -1,14 +1,12 @@
 package log_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -146,9 +144,9 @@ func (m *model) matches(l *log.Log) error {
 }
 
 func TestAcknowledgedSurvivesCrashes(t *testing.T) {
-	seeds := uint64(150)
+	seeds := uint64(50)
 	if testing.Short() {
-		seeds = 20
+		seeds = 10
 	}
 	for s := range seeds {
 		if *seed != 0 {
@@ -272,16 +270,4 @@ func TestWriteErrorEndsTheLog(t *testing.T) {
 		t.Fatalf("run: %v", err)
 	}
 	l.Close()
-}
-
-// waitStats waits until the log's figures are as wanted.
-func waitStats(ctx context.Context, l *log.Log, ok func(log.Stats) bool) error {
-	for !ok(l.Stats()) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Millisecond):
-		}
-	}
-	return nil
 }

@@ -136,7 +136,7 @@ func TestFlippedBitsAreFound(t *testing.T) {
 }
 
 func TestLostBlocksAreFound(t *testing.T) {
-	w := writeGroups(t, 60, 300)
+	w := writeGroups(t, 40, 300)
 	rng := rand.New(rand.NewPCG(2, 2))
 	for at := int64(4096); at < w.end-4096; at += 512 {
 		disk := w.disk.Clone()

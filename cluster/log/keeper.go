@@ -64,13 +64,11 @@ func (k *keeper) run(ctx context.Context) error {
 
 // make makes a segment to offer; only a full disk is an offer's error.
 func (k *keeper) make() (offer, error) {
-	k.pulse.begin()
-	defer k.pulse.end()
 	seg := k.spare
 	k.spare = nil
 	if seg == nil {
 		var err error
-		if seg, err = k.l.create(k.next); err != nil {
+		if seg, err = k.create(k.next); err != nil {
 			if err = spaceError(err); errors.Is(err, ErrNoSpace) {
 				if !k.l.stats.full.Swap(true) {
 					k.l.cfg.Logger.Error("no space for the next log segment", "error", err)
@@ -88,45 +86,43 @@ func (k *keeper) make() (offer, error) {
 }
 
 // create makes an empty segment, durably and under its name only when it is whole.
-func (l *Log) create(number uint64) (*segment, error) {
+func (k *keeper) create(number uint64) (*segment, error) {
+	l := k.l
 	var nonce [8]byte
 	rand.Read(nonce[:]) // never fails
 	s := newSegment(l.dir, number, binary.LittleEndian.Uint64(nonce[:]), l.cfg.SegmentBytes)
 	name := path.Join(l.dir, spareName)
-	if err := l.writeSpare(s, name); err != nil {
+	if err := k.writeSpare(s, name); err != nil {
 		return nil, errors.Join(fmt.Errorf("make segment %d: %w", number, err), l.fs.Remove(name))
 	}
-	if err := l.fs.Rename(name, s.name); err != nil {
+	err := k.pulse.each(
+		func() error { return l.fs.Rename(name, s.name) },
+		func() error { return l.fs.SyncDir(l.dir) },
+	)
+	if err != nil {
 		return nil, fmt.Errorf("name segment %d: %w", number, err)
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return nil, fmt.Errorf("sync log folder: %w", err)
 	}
 	return s, nil
 }
 
-func (l *Log) writeSpare(s *segment, name string) (err error) {
-	f, err := l.fs.Create(name)
+func (k *keeper) writeSpare(s *segment, name string) (err error) {
+	f, err := k.l.fs.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Allocate(s.allocated); err != nil {
-		return err
-	}
-	if err := f.WriteV([][]byte{s.headerBlock()}, 0); err != nil {
-		return err
-	}
 	s.size = s.allocated
-	return f.Sync()
+	return k.pulse.each(
+		func() error { return f.Allocate(s.allocated) },
+		func() error { return f.WriteV([][]byte{s.headerBlock()}, 0) },
+		f.Sync,
+	)
 }
 
 // sealAll seals what is queued; what does not fit on the disk stays queued.
 func (k *keeper) sealAll() error {
 	for len(k.queue) > 0 {
-		k.pulse.begin()
-		err := k.l.seal(k.queue[0])
-		k.pulse.end()
+		err := k.seal(k.queue[0])
 		if errors.Is(err, ErrNoSpace) {
 			return nil
 		}
@@ -140,12 +136,12 @@ func (k *keeper) sealAll() error {
 
 // seal writes the footer of a segment whose records are all synced. Each step is synced before the
 // next: the trailer stands for the footer, and the cut for the trailer.
-func (l *Log) seal(s *segment) error {
-	f, err := l.files.acquire(s)
+func (k *keeper) seal(s *segment) error {
+	f, err := k.l.files.acquire(s)
 	if err != nil {
 		return err
 	}
-	defer l.files.release(s)
+	defer k.l.files.release(s)
 	s.mu.RLock()
 	sealed := s.index.sealed()
 	end := s.end
@@ -159,17 +155,16 @@ func (l *Log) seal(s *segment) error {
 		}
 		s.size = size
 	}
-	for _, step := range []func() error{
+	err = k.pulse.each(
 		func() error { return f.WriteV([][]byte{record}, end) },
 		f.Sync,
 		func() error { return f.WriteV([][]byte{trailer}, trailerAt) },
 		f.Sync,
 		func() error { return f.Truncate(size) },
 		f.Sync,
-	} {
-		if err := step(); err != nil {
-			return err
-		}
+	)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

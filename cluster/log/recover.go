@@ -219,7 +219,7 @@ func (l *Log) rewrite(seg *segment, from, to int64) error {
 
 // clean makes the file zero from end on, and syncs it.
 func (l *Log) clean(seg *segment, end int64) error {
-	zeros := make([]byte, scanWindow)
+	zeros := make([]byte, min(scanWindow, max(0, seg.size-end)))
 	return l.tail(seg, end, seg.size, func(f File, b []byte, at int64) error {
 		if bytes.Equal(b, zeros[:len(b)]) {
 			return nil

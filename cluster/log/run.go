@@ -18,6 +18,19 @@ type pulse struct{ n atomic.Uint64 }
 func (p *pulse) begin() { p.n.Add(1) }
 func (p *pulse) end()   { p.n.Add(1) }
 
+// each does operations one after another, up to the first that fails.
+func (p *pulse) each(operations ...func() error) error {
+	for _, do := range operations {
+		p.begin()
+		err := do()
+		p.end()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watch sees one pulse.
 type watch struct {
 	pulse *pulse
@@ -82,7 +95,8 @@ func (l *Log) run(ctx context.Context) error {
 			}
 		case <-tick.C:
 			// The keeper may take its time until the writer waits for it or the log is to stop.
-			if stalled := keeping.stalled(); writing.stalled() || stalled && ctx.Err() != nil {
+			needed := w.waits.Load() || ctx.Err() != nil
+			if stalled := keeping.stalled(); writing.stalled() || stalled && needed {
 				err := fmt.Errorf("log did not get on for %v: %w", l.cfg.StallTimeout, ErrStalled)
 				fail(err)
 				return errors.Join(failed, err)

@@ -112,7 +112,7 @@ func (s *scanner) next(pos int64) (at int64, stray bool, err error) {
 
 // scanSegment reads all records of a segment.
 func scanSegment(f File, seed uint32, size int64) (*scan, error) {
-	s := scanner{f: f, seed: seed, size: size, buf: make([]byte, 0, scanWindow)}
+	s := scanner{f: f, seed: seed, size: size, buf: make([]byte, 0, min(scanWindow, size))}
 	out := &scan{synced: blockBytes, end: blockBytes}
 	for pos := int64(blockBytes); pos < size; {
 		h, headOK, bodyOK, err := s.record(pos)

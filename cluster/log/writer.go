@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ const writeMax = 16 << 20
 type writer struct {
 	l     *Log
 	pulse *pulse
+	waits atomic.Bool // for the keeper
 
 	seg    *segment // nil before the first
 	file   File
@@ -164,18 +166,8 @@ func (w *writer) room(ctx context.Context, bytes int64) error {
 	if err := w.commit(); err != nil { // the old segment's effects, before it is sealed
 		return err
 	}
-	w.pulse.begin()
-	defer w.pulse.end()
-	if w.ready == nil {
-		select {
-		case o := <-w.l.offers:
-			if o.err != nil {
-				return o.err
-			}
-			w.ready = o.seg
-		case <-ctx.Done():
-			return ErrStopped
-		}
+	if err := w.await(ctx); err != nil {
+		return err
 	}
 	next := w.ready
 	file, err := w.l.files.acquire(next)
@@ -183,8 +175,7 @@ func (w *writer) room(ctx context.Context, bytes int64) error {
 		return err
 	}
 	if need := blockBytes + headBytes + bytes; need > next.size {
-		need = max(need, w.l.cfg.SegmentBytes)
-		if err := file.Allocate(need); err != nil {
+		if err := w.pulse.each(func() error { return file.Allocate(need) }); err != nil {
 			w.l.files.release(next)
 			return fmt.Errorf("allocate %d bytes: %w", need, spaceError(err))
 		}
@@ -192,6 +183,22 @@ func (w *writer) room(ctx context.Context, bytes int64) error {
 	}
 	w.ready = nil
 	return w.enter(ctx, next, file)
+}
+
+// await takes the keeper's offer.
+func (w *writer) await(ctx context.Context) error {
+	if w.ready != nil {
+		return nil
+	}
+	w.waits.Store(true)
+	defer w.waits.Store(false)
+	select {
+	case o := <-w.l.offers:
+		w.ready = o.seg
+		return o.err
+	case <-ctx.Done():
+		return ErrStopped
+	}
 }
 
 // enter makes next the segment that is written to.
