@@ -149,17 +149,12 @@ type confirms struct {
 	outcomes outcomes
 }
 
-const parcelsKept = 1024 // places that an emptied list keeps
-
 // take empties the outbox into l, whose memory it uses for what comes next. The
 // writer has written answerBytes of what it took before.
 func (o *outbox) take(l *load, written int) (some bool) {
 	clear(l.parcels)
 	clear(l.confirms)
 	spare := l.parcels[:0]
-	if cap(spare) > parcelsKept {
-		spare = nil
-	}
 	l.confirms = l.confirms[:0]
 
 	o.mu.Lock()
@@ -185,4 +180,14 @@ func (o *outbox) take(l *load, written int) (some bool) {
 		notify(o.room)
 	}
 	return some
+}
+
+// trim gives back the memory of lists that a busy time has left.
+func (o *outbox) trim(l *load) {
+	*l = load{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.parcels) == 0 {
+		o.parcels = nil
+	}
 }

@@ -13,6 +13,8 @@ const (
 	writeBytes     = 64 << 10  // gathered before a write
 	writeBytesKept = 256 << 10 // a buffer that grew beyond is not kept
 	wholeBodyMax   = 32 << 10  // larger bodies are encoded frame by frame
+
+	trimAfter = 30 * time.Second // of silence, where no heartbeats count it
 )
 
 // writer owns the socket's sending side.
@@ -32,12 +34,12 @@ type writer struct {
 
 // run writes until the outbox has ended and is empty, or the socket fails.
 func (w *writer) run() error {
-	var ticks <-chan time.Time
+	tick := trimAfter
 	if w.heartbeat > 0 {
-		ticker := time.NewTicker(w.heartbeat)
-		defer ticker.Stop()
-		ticks = ticker.C
+		tick = w.heartbeat
 	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
 	for {
 		some := w.out.take(&w.load, w.answers)
 		w.answers = 0
@@ -52,16 +54,30 @@ func (w *writer) run() error {
 		}
 		select {
 		case <-w.out.wake:
-		case <-ticks:
-			if !w.sent {
-				w.buf = wire.AppendHeartbeat(w.buf)
-				if err := w.flush(); err != nil {
-					return err
-				}
+		case <-ticker.C:
+			if err := w.quiet(); err != nil {
+				return err
 			}
-			w.sent = false
 		}
 	}
+}
+
+// quiet runs at each tick: when nothing was sent since the last, it shows the
+// client that the connection stands, and gives back memory.
+func (w *writer) quiet() error {
+	if w.sent {
+		w.sent = false
+		return nil
+	}
+	w.out.trim(&w.load)
+	w.buf = nil
+	if w.heartbeat == 0 {
+		return nil
+	}
+	w.buf = wire.AppendHeartbeat(w.buf)
+	err := w.flush()
+	w.sent = false
+	return err
 }
 
 // encode turns what was taken into frames, and writes when the buffer is full.
