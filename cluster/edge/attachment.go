@@ -151,10 +151,10 @@ func (a *attachment) resumption() []leader.Request {
 		consumer := s.withCredit()
 		switch {
 		case s.state == asking:
-			after = append(after, leader.Subscribe{Sub: id, Queue: s.queue, Consumer: consumer})
+			after = append(after, s.ask())
 			continue
-		case s.state == getting:
-			after = append(after, leader.Get{Sub: id, Queue: s.queue, NoAck: consumer.NoAck})
+		case s.state == getting: // what an earlier Get took and nobody saw goes back first
+			after = append(after, s.ask())
 		case s.state == cancelling:
 			after = append(after, leader.Cancel{Sub: id})
 		}

@@ -29,6 +29,7 @@ type subscription struct {
 	bytes    int64 // credit left
 	held     map[uint64]struct{}
 	queued   bool
+	asked    bool // Subscribe or Get was sent over the present link
 	answers  [leader.Unseen + 1][]queue.Range // not told yet
 	credit   leader.Credit                    // not told yet
 	cancel   bool                             // not told yet
@@ -220,11 +221,10 @@ func (s *subscription) flush(requests []leader.Request) []leader.Request {
 	switch s.state {
 	case released:
 		return requests
-	case asking:
-		s.told()
-		requests = append(requests, leader.Subscribe{Sub: s.id, Queue: s.queue, Consumer: s.withCredit()})
-	case getting:
-		requests = append(requests, leader.Get{Sub: s.id, Queue: s.queue, NoAck: s.consumer.NoAck})
+	case asking, getting:
+		if !s.asked {
+			requests = append(requests, s.ask())
+		}
 	}
 	if s.cancel {
 		requests = append(requests, leader.Cancel{Sub: s.id})
@@ -253,6 +253,16 @@ func (s *subscription) flush(requests []leader.Request) []leader.Request {
 		requests = append(requests, leader.Release{Sub: s.id})
 	}
 	return requests
+}
+
+// ask is the request that begins s. The caller holds a.mu.
+func (s *subscription) ask() leader.Request {
+	s.asked = true
+	if s.state == getting {
+		return leader.Get{Sub: s.id, Queue: s.queue, NoAck: s.consumer.NoAck}
+	}
+	s.told()
+	return leader.Subscribe{Sub: s.id, Queue: s.queue, Consumer: s.withCredit()}
 }
 
 func (s *subscription) withCredit() leader.Consumer {
