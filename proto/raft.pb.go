@@ -21,15 +21,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A beat is a heartbeat when prev_index and commit are zero, else an announced
-// commit index: an AppendEntries without entries.
+// RaftBeat is the heartbeat of a group's leader: an append request that carries
+// nothing and needs no disk.
 type RaftBeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
 	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
-	PrevIndex     uint64                 `protobuf:"varint,3,opt,name=prev_index,json=prevIndex,proto3" json:"prev_index,omitempty"`
-	PrevTerm      uint64                 `protobuf:"varint,4,opt,name=prev_term,json=prevTerm,proto3" json:"prev_term,omitempty"`
-	Commit        uint64                 `protobuf:"varint,5,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,27 +71,6 @@ func (x *RaftBeat) GetGroup() uint64 {
 func (x *RaftBeat) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
-	}
-	return 0
-}
-
-func (x *RaftBeat) GetPrevIndex() uint64 {
-	if x != nil {
-		return x.PrevIndex
-	}
-	return 0
-}
-
-func (x *RaftBeat) GetPrevTerm() uint64 {
-	if x != nil {
-		return x.PrevTerm
-	}
-	return 0
-}
-
-func (x *RaftBeat) GetCommit() uint64 {
-	if x != nil {
-		return x.Commit
 	}
 	return 0
 }
@@ -1081,14 +1057,10 @@ var File_raft_proto protoreflect.FileDescriptor
 const file_raft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"raft.proto\x12\twarren.v1\"\x88\x01\n" +
+	"raft.proto\x12\twarren.v1\"4\n" +
 	"\bRaftBeat\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1d\n" +
-	"\n" +
-	"prev_index\x18\x03 \x01(\x04R\tprevIndex\x12\x1b\n" +
-	"\tprev_term\x18\x04 \x01(\x04R\bprevTerm\x12\x16\n" +
-	"\x06commit\x18\x05 \x01(\x04R\x06commit\"N\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"N\n" +
 	"\tRaftBeats\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
 	"\x05beats\x18\x02 \x03(\v2\x13.warren.v1.RaftBeatR\x05beats\"o\n" +

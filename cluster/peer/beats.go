@@ -30,7 +30,7 @@ func (t *Transport) beat(id raft.ServerID, r *raft.AppendEntriesRequest, resp *r
 	heard := make(chan outcome, 1)
 	b := &beat{done: func(a *pb.RaftBeatAnswer, err error) { heard <- outcome{a, err} }}
 	b.wire.Group, b.wire.Term = t.group, r.Term
-	if err := c.link.add(b, false); err != nil {
+	if err := c.link.add(b); err != nil {
 		return err
 	}
 	timeout := time.NewTimer(t.all.cfg.CallTimeout)
@@ -55,43 +55,16 @@ func (t *Transport) beat(id raft.ServerID, r *raft.AppendEntriesRequest, resp *r
 	}
 }
 
-// Announce tells followers at once how far the group has committed, where Raft
-// would tell them with the next entry: an append request without entries, in
-// r, that is not waited for. A follower that is down learns it later.
-func (t *Transport) Announce(followers []raft.ServerID, r *raft.AppendEntriesRequest) {
-	for _, id := range followers {
-		c, err := t.all.cfg.Conns.conn(string(id))
-		if err != nil {
-			continue
-		}
-		b := &beat{done: func(*pb.RaftBeatAnswer, error) {}}
-		b.wire.Group, b.wire.Term = t.group, r.Term
-		b.wire.PrevIndex, b.wire.PrevTerm, b.wire.Commit = r.PrevLogEntry, r.PrevLogTerm, r.LeaderCommitIndex
-		if c.link.add(b, true) != nil {
-			continue
-		}
-	}
-}
-
-// serveBeat answers a beat of a leader. A heartbeat is answered here and now,
-// past the disk; an announcement goes to Raft in its own time.
+// serveBeat answers a heartbeat of a leader here and now, past the disk.
 func (t *Transport) serveBeat(leader string, b *pb.RaftBeat) *pb.RaftBeatAnswer {
 	t.follows(leader)
-	from := header(leader)
-	answer := make(chan raft.RPCResponse, 1)
-	rpc := raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
-		RPCHeader: from, Term: b.Term, Leader: from.Addr,
-		PrevLogEntry: b.PrevIndex, PrevLogTerm: b.PrevTerm, LeaderCommitIndex: b.Commit,
-	}}
-	if b.PrevIndex != 0 || b.Commit != 0 {
-		t.pass(rpc)
-		return &pb.RaftBeatAnswer{Known: true}
-	}
 	handler := t.heartbeat.Load()
 	if handler == nil {
 		return &pb.RaftBeatAnswer{}
 	}
-	(*handler)(rpc)
+	from := header(leader)
+	answer := make(chan raft.RPCResponse, 1)
+	(*handler)(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{RPCHeader: from, Term: b.Term, Leader: from.Addr}})
 	select {
 	case a := <-answer:
 		resp, ok := a.Response.(*raft.AppendEntriesResponse)
@@ -102,19 +75,4 @@ func (t *Transport) serveBeat(leader string, b *pb.RaftBeat) *pb.RaftBeatAnswer 
 	default: // Raft is stopping
 		return &pb.RaftBeatAnswer{}
 	}
-}
-
-// pass hands an announcement to Raft without waiting. One at a time: a later
-// one is covered by the leader's next request.
-func (t *Transport) pass(rpc raft.RPC) {
-	if !t.announced.CompareAndSwap(false, true) {
-		return
-	}
-	go func() {
-		defer t.announced.Store(false)
-		select {
-		case t.consumer <- rpc:
-		case <-t.life.Done():
-		}
-	}()
 }

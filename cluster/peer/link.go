@@ -27,7 +27,6 @@ var (
 // link gathers the heartbeats of all groups towards one peer.
 type link struct {
 	wake chan struct{} // the first beat waits
-	rush chan struct{} // a beat that must not wait
 
 	mu      sync.Mutex
 	isOpen  bool
@@ -38,7 +37,7 @@ type link struct {
 	unheard []beatBatch // sent, in order, not yet answered
 }
 
-// beat is a heartbeat, or an announced commit index, of one group.
+// beat is a heartbeat of one group.
 type beat struct {
 	wire pb.RaftBeat
 	sent time.Time
@@ -54,7 +53,7 @@ type beatBatch struct {
 }
 
 func newLink() *link {
-	return &link{wake: make(chan struct{}, 1), rush: make(chan struct{}, 1), cause: errDown}
+	return &link{wake: make(chan struct{}, 1), cause: errDown}
 }
 
 func (l *link) isUp() bool {
@@ -102,8 +101,8 @@ func (l *link) down(cause error) {
 	}
 }
 
-// add sends b with the others, soon, or at once when it is in a rush.
-func (l *link) add(b *beat, rush bool) error {
+// add sends b soon, with the others.
+func (l *link) add(b *beat) error {
 	l.mu.Lock()
 	if !l.isOpen {
 		defer l.mu.Unlock()
@@ -113,19 +112,12 @@ func (l *link) add(b *beat, rush bool) error {
 	first := len(l.waiting) == 1
 	l.mu.Unlock()
 	if first {
-		signal(l.wake)
-	}
-	if rush {
-		signal(l.rush)
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
 	}
 	return nil
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 type linkStream = grpc.BidiStreamingClient[pb.RaftBeats, pb.RaftBeatAnswers]
@@ -169,7 +161,6 @@ func (l *link) send(ctx context.Context, stream linkStream, ended <-chan struct{
 			gather.Reset(gatherTime)
 			continue
 		case <-gather.C:
-		case <-l.rush:
 		case <-ping.C:
 			idle = true
 		case <-ended:

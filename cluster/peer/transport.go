@@ -29,7 +29,6 @@ type Transport struct {
 	raft      atomic.Pointer[raft.Raft] // nil before Attach
 	heartbeat atomic.Pointer[func(raft.RPC)]
 	followed  atomic.Pointer[string] // the leader last heard
-	announced atomic.Bool            // an announced commit index is on its way into Raft
 	yields    atomic.Bool            // leadership is not to be handed to this node
 	lease     lease
 	progress  progress

@@ -215,29 +215,3 @@ func TestLargeEntriesArriveInChunks(t *testing.T) {
 		}
 	})
 }
-
-func TestAnnouncedCommitIsAppliedAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		network := memconn.New()
-		members := cluster(t, network)
-		leader := awaitLeader(t, members)
-		time.Sleep(3 * time.Second)
-		if err := leader.raft.Apply([]byte("x"), time.Second).Error(); err != nil {
-			t.Fatalf("Apply: %v", err)
-		}
-		var followers []raft.ServerID
-		for _, m := range without(members, leader) {
-			followers = append(followers, raft.ServerID(m.id))
-		}
-		index := leader.raft.AppliedIndex()
-		leader.transport.Announce(followers, &raft.AppendEntriesRequest{
-			Term: leader.raft.CurrentTerm(), PrevLogEntry: index, PrevLogTerm: leader.raft.CurrentTerm(), LeaderCommitIndex: index,
-		})
-		took := await(t, "the followers' apply", time.Second, func() bool {
-			return members[0].fsm.count()+members[1].fsm.count()+members[2].fsm.count() == 3
-		})
-		if took > 10*time.Millisecond {
-			t.Errorf("followers applied after %v", took)
-		}
-	})
-}
