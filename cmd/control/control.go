@@ -83,6 +83,11 @@ func (s *Status) Role() string {
 	return "meta follower"
 }
 
+// Led tells whether there are queue groups and each has a leader.
+func (s *Status) Led() bool {
+	return len(s.Groups) > 0 && !slices.ContainsFunc(s.Groups, func(g Group) bool { return g.Leader == "" })
+}
+
 // Leads counts the groups that the node leads.
 func (s *Status) Leads() (n int) {
 	for _, g := range s.Groups {

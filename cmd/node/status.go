@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"time"
 
@@ -70,6 +71,10 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 			n.logger.Debug("status was not read to its end", "error", err)
 		}
 	})
+	// Profiles, for whoever may open the data folder: go tool pprof over the socket.
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	return func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { server.Close() })

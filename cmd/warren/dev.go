@@ -135,7 +135,7 @@ func (d *dev) waitReady(ctx context.Context) error {
 	for {
 		ready := 0
 		for _, n := range d.procs {
-			if s, err := control.Get(ctx, n.dir); err == nil && s.Ready {
+			if s, err := control.Get(ctx, n.dir); err == nil && s.Ready && s.Led() {
 				ready++
 			}
 		}
