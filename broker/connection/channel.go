@@ -22,6 +22,7 @@ type channel struct {
 	headers     func() topology.Arguments // readHeaders, made once
 	publishable publishable
 	lastQueue   string // declared last: what an empty queue name means (E8)
+	replies     string // queue of the direct reply-to consumer
 	prefetch    int    // of consumers to come; 0: no limit
 	confirms    bool   // in confirm mode
 	published   uint64 // in confirm mode

@@ -43,9 +43,11 @@ type conn struct {
 	settling   []*holder    // have answers that are not passed on
 	turned     []settlement // of them, before the client changed its kind of answer
 	grants     []grant      // scratch
+	spareBody  []byte       // scratch for messages of several frames
 	consumers  int          // open or with deliveries outstanding
 	assembling uint64       // bytes of bodies that are not whole, or in a transaction
 	owner      bool         // declared an exclusive queue
+	down       bool         // its channels are ended
 	counted    bool         // is one of the listener's connections
 
 	readAt       time.Time    // when the socket was read last
@@ -82,8 +84,8 @@ func (s source) Read(p []byte) (int, error) {
 	if err := c.nc.SetReadDeadline(c.readDeadline()); err != nil {
 		return 0, err
 	}
-	if c.closing.Load() != 0 { // begun since: its deadline is the one that counts
-		c.nc.SetReadDeadline(c.readDeadline())
+	if c.closing.Load() != 0 && !c.down {
+		return 0, os.ErrDeadlineExceeded // what forceClose asked for may have been overwritten
 	}
 	return c.nc.Read(p)
 }
@@ -132,10 +134,10 @@ func (c *conn) serve(ctx context.Context) {
 	if err := c.guarded(func() error { return c.read(ctx) }); err != nil {
 		c.logger.Info("connection lost", "user", c.user, "error", err)
 	}
+	c.endChannels()
+	c.dropOwned()
 	c.out.end(nil)
 	writing.Wait()
-	c.nc.Close()
-	c.tearDown()
 }
 
 // guarded runs f and turns a panic into an error: the last defence of the other
@@ -164,13 +166,14 @@ func (c *conn) write(cancel context.CancelFunc) {
 	}
 }
 
-// forceClose tells the client that the broker stops. Any goroutine may call it.
+// forceClose tells the client that the broker stops, and wakes the reader. Any
+// goroutine may call it.
 func (c *conn) forceClose() {
 	c.sendClose(&wire.Error{
 		Code: wire.ConnectionForced,
 		Text: "broker forced connection closure with reason 'shutdown'",
 	}, c.cfg.ShutdownTimeout)
-	c.nc.SetReadDeadline(c.readDeadline())
+	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
 // sendClose sends connection.close as the last frame and gives the client a
@@ -189,13 +192,20 @@ func (c *conn) read(ctx context.Context) error {
 	for {
 		f, err := c.frames.ReadFrame()
 		closing := c.closing.Load() != 0
+		if closing && !c.down {
+			c.endChannels() // what they hold does not wait for the client's answer
+		}
+		if closing && errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.readDeadline()) {
+			continue // forceClose woke the reader for that
+		}
 		if err != nil {
 			e, told := errors.AsType[*wire.Error](err)
 			switch {
-			case told && !closing:
-				c.fail(0, e)
-				fallthrough
 			case told:
+				if !closing {
+					c.fail(0, e)
+					c.endChannels()
+				}
 				c.drain()
 				return nil
 			case closing:
@@ -267,15 +277,22 @@ func (c *conn) fail(channel uint16, err error) {
 	c.sendClose(e, c.cfg.CloseTimeout)
 }
 
-// tearDown ends what the connection had: what its channels held is requeued, its
-// consumers and exclusive queues go.
-func (c *conn) tearDown() {
+// endChannels ends what the connection's channels had: what they held is
+// requeued, their consumers go.
+func (c *conn) endChannels() {
+	c.down = true
 	for _, ch := range c.channels {
 		ch.shutDown(nil)
 	}
+	clear(c.channels)
+}
+
+// dropOwned deletes the connection's exclusive queues, or leaves that to the listener.
+func (c *conn) dropOwned() {
 	if !c.owner {
 		return
 	}
+	c.owner = false
 	if err := c.l.dropOwned(c.id); err != nil {
 		select {
 		case c.l.orphans <- c.id:

@@ -22,7 +22,14 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		return fault(wire.NotAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
 	}
 	ch.sweep()
-	q, err := ch.readable(m.Queue)
+	find := ch.readable
+	if m.Queue == replyTo {
+		find = ch.declareReplies
+		if !m.NoAck {
+			return fault(wire.PreconditionFailed, "reply consumer cannot acknowledge")
+		}
+	}
+	q, err := find(ctx, m.Queue)
 	if err != nil {
 		return err
 	}
@@ -32,6 +39,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	k := &consumer{
 		holder: holder{ch: ch}, tag: m.ConsumerTag, noAck: m.NoAck, prefetch: ch.prefetch,
+		counts: q.Type() == "quorum",
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
 	k.holder.consumer = k
@@ -52,6 +60,9 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		return about(ch.c.vhost, q.Name, err)
 	}
 	ch.c.consumers++
+	if m.Queue == replyTo {
+		ch.replies = q.Name
+	}
 	ch.start(k, sub, m.NoWait)
 	return nil
 }
@@ -244,7 +255,7 @@ func (c *conn) giveGrants() {
 }
 
 // readable finds a queue that the client may consume from.
-func (ch *channel) readable(name string) (*topology.Queue, error) {
+func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, error) {
 	name, err := ch.queueName(name)
 	if err != nil {
 		return nil, err

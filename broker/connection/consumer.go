@@ -29,6 +29,7 @@ type consumer struct {
 	tag      string
 	noAck    bool
 	prefetch int
+	counts   bool  // redelivered messages say how often they came
 	window   int64 // byte credit
 
 	written int64 // the writer's: bytes that were sent and not given back as credit

@@ -14,7 +14,7 @@ type content struct {
 	header  wire.ContentHeader // borrowed from raw
 	raw     []byte
 	body    []byte // what has come, when it takes more than one frame
-	held    uint64 // bytes of body that count against AssemblyBytes
+	held    uint64 // bytes of raw and body that count against AssemblyBytes
 }
 
 type contentState uint8
@@ -26,8 +26,9 @@ const (
 )
 
 const (
-	bodyFirst   = 256 << 10 // room for a body's first frames, however large it says it is
-	bodyBufKept = 256 << 10 // a buffer that grew beyond is not kept
+	bodyFirst  = 256 << 10 // room for a body's first frames, however large it says it is
+	bodyKept   = 256 << 10 // a connection keeps one buffer for bodies, not larger than this
+	headerKept = 4 << 10   // a channel keeps one for headers
 )
 
 // basicPublish names the method in errors about its content.
@@ -74,6 +75,11 @@ func (ch *channel) header(ctx context.Context, payload []byte) error {
 		return ch.complete(ctx, nil)
 	}
 	c.state = contentBody
+	c.held = uint64(len(payload))
+	if err := ch.c.hold(c.held); err != nil {
+		c.held = 0
+		return of(basicPublish, err)
+	}
 	return nil
 }
 
@@ -106,6 +112,9 @@ func (ch *channel) keep(part []byte) error {
 		return err
 	}
 	c.held += uint64(len(part))
+	if c.body == nil {
+		c.body, ch.c.spareBody = ch.c.spareBody[:0], nil
+	}
 	if need := len(c.body) + len(part); need > cap(c.body) {
 		grown := make([]byte, len(c.body), max(need, min(int(c.header.BodySize), max(2*cap(c.body), bodyFirst))))
 		copy(grown, c.body)
@@ -131,9 +140,12 @@ func (ch *channel) complete(ctx context.Context, body []byte) error {
 	err := ch.publish(ctx, body)
 	ch.c.assembling -= c.held
 	c.held = 0
-	c.body = c.body[:0]
-	if cap(c.body) > bodyBufKept {
-		c.body = nil
+	if cap(c.body) <= bodyKept && cap(c.body) > cap(ch.c.spareBody) {
+		ch.c.spareBody = c.body
+	}
+	c.body = nil
+	if cap(c.raw) > headerKept {
+		c.raw = nil
 	}
 	if err != nil {
 		return of(basicPublish, err)

@@ -34,6 +34,8 @@ func (c *conn) frame(ctx context.Context, f wire.Frame) (done bool, err error) {
 func (c *conn) method(m wire.Method) (done bool, err error) {
 	switch m := m.(type) {
 	case *wire.ConnectionClose:
+		c.endChannels()
+		c.dropOwned() // before the client goes on, maybe to declare them again
 		c.out.end(wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{}))
 		return true, nil
 	case *wire.ConnectionUpdateSecret:

@@ -9,7 +9,10 @@ import (
 
 // get runs basic.get (H16).
 func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
-	q, err := ch.readable(m.Queue)
+	if m.Queue == replyTo {
+		return fault(wire.NotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", replyTo, ch.c.vhost)
+	}
+	q, err := ch.readable(ctx, m.Queue)
 	if err != nil {
 		return err
 	}
@@ -22,6 +25,9 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 	if !ok {
 		ch.send(&wire.BasicGetEmpty{})
 		return nil
+	}
+	if d.Returned > 0 && q.Type() == "quorum" {
+		d.Message.Properties = withCounts(d.Message.Properties, d.Returned)
 	}
 	content := wire.AppendContent(nil, ch.id, ch.c.frameMax, wire.ClassBasic, d.Message.Properties, d.Message.Body)
 	o := ch.out

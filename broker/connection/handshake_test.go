@@ -248,6 +248,8 @@ func TestB20Shutdown(t *testing.T) {
 	}
 	l, stop := conntest.Run(t, ln, cfg)
 	polite, rude := conntest.Open(t, ln.Addr().String()), conntest.Open(t, ln.Addr().String())
+	polite.Channel(1)
+	rude.Channel(1)
 	conntest.Dial(t, ln.Addr().String()) // still shaking hands
 	stopped := make(chan struct{})
 	go func() {

@@ -120,12 +120,17 @@ func (ch *channel) readHeaders() topology.Arguments {
 	return headers
 }
 
-const checkedProperties = wire.HasHeaders | wire.HasExpiration | wire.HasUserID
+const checkedProperties = wire.HasHeaders | wire.HasReplyTo | wire.HasExpiration | wire.HasUserID
 
 // checkProperties looks at the properties that mean something to the broker:
-// expiration, CC and BCC, user-id.
+// reply-to, expiration, CC and BCC, user-id.
 func (ch *channel) checkProperties(m *queue.Message) (extra []string, err error) {
 	view := &ch.content.header.View
+	if string(view.ReplyTo) == replyTo {
+		if err := ch.replyHere(m); err != nil {
+			return nil, err
+		}
+	}
 	if view.Present&wire.HasExpiration != 0 {
 		if m.TTL, err = parseExpiration(view.Expiration); err != nil {
 			return nil, err

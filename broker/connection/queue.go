@@ -66,6 +66,9 @@ func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (to
 	if err != nil {
 		return topology.Binding{}, err
 	}
+	if q == replyTo || isReplyQueue(q) {
+		return topology.Binding{}, fault(wire.AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
+	}
 	if name == "" && key == "" {
 		key = q
 	}
@@ -77,7 +80,13 @@ func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (to
 // declareQueue runs queue.declare (E1 to E10).
 func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error {
 	find := ch.declaredQueue
-	if m.Passive {
+	switch {
+	case m.Queue == replyTo:
+		ch.answer(m.NoWait, &wire.QueueDeclareOk{Queue: replyTo, ConsumerCount: 1})
+		return nil
+	case isReplyQueue(m.Queue):
+		find = ch.replyQueue
+	case m.Passive:
 		find = ch.passiveQueue
 	}
 	q, created, err := find(ctx, m)
@@ -171,7 +180,7 @@ func (ch *channel) mayDeclare(q *topology.Queue) error {
 
 // purge runs queue.purge (F5).
 func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
-	q, err := ch.readable(m.Queue)
+	q, err := ch.readable(ctx, m.Queue)
 	if err != nil {
 		return err
 	}

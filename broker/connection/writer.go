@@ -119,16 +119,18 @@ func (w *writer) encodeAnswer(p *parcel) error {
 
 func (w *writer) encodeDelivery(p *parcel) error {
 	k, m := p.to, &p.delivery.Message
-	w.buf = wire.AppendDeliver(w.buf, k.ch.id, k.tag, p.tag, p.delivery.Redelivered, m.Exchange, m.RoutingKey)
-	if len(m.Body) <= wholeBodyMax {
-		w.buf = wire.AppendContent(w.buf, k.ch.id, w.frameMax, wire.ClassBasic, m.Properties, m.Body)
-	} else if err := w.encodeLarge(k.ch.id, m.Properties, m.Body); err != nil {
-		return err
-	}
-	if k.written == 0 {
+	k.written += cost(&p.delivery)
+	if k.written == cost(&p.delivery) {
 		w.paid = append(w.paid, k)
 	}
-	k.written += cost(&p.delivery)
+	if k.counts && p.delivery.Returned > 0 {
+		m.Properties = withCounts(m.Properties, p.delivery.Returned)
+	}
+	w.buf = wire.AppendDeliver(w.buf, k.ch.id, k.tag, p.tag, p.delivery.Redelivered, m.Exchange, m.RoutingKey)
+	if len(m.Body) > wholeBodyMax {
+		return w.encodeLarge(k.ch.id, m.Properties, m.Body)
+	}
+	w.buf = wire.AppendContent(w.buf, k.ch.id, w.frameMax, wire.ClassBasic, m.Properties, m.Body)
 	return nil
 }
 

@@ -1,0 +1,66 @@
+package connection
+
+import (
+	"context"
+	"strings"
+
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// Direct reply-to (M1 to M5): the consumer of replyTo gets an exclusive
+// auto-delete queue with an unguessable name, which takes its place in the
+// reply-to of what the channel publishes. So replies are publishes like all
+// others, from whatever node, and go when the channel is gone.
+
+// replyTo is the name that clients use for it.
+const replyTo = "amq.rabbitmq.reply-to"
+
+func isReplyQueue(name string) bool { return strings.HasPrefix(name, replyTo+".") }
+
+// declareReplies makes the queue of the channel's reply consumer.
+func (ch *channel) declareReplies(ctx context.Context, _ string) (*topology.Queue, error) {
+	if ch.replies != "" && ch.hasReplies() {
+		return nil, fault(wire.PreconditionFailed, "reply consumer already set")
+	}
+	ch.c.owner = true
+	result, err := ch.change(ctx, topology.DeclareQueue{ServerNamed: true, Queue: topology.Queue{
+		VHost: ch.c.vhost, Name: replyTo + "." + randomName(), Exclusive: true, AutoDelete: true, Owner: ch.c.id,
+	}})
+	if err != nil {
+		return nil, about(ch.c.vhost, replyTo, err)
+	}
+	return result.Queue, nil
+}
+
+// hasReplies tells whether the reply consumer is still there.
+func (ch *channel) hasReplies() bool {
+	_, err := ch.findQueue(ch.replies)
+	return err == nil
+}
+
+// replyQueue lets the one who replies ask whether the one who asked is still there.
+func (ch *channel) replyQueue(_ context.Context, m *wire.QueueDeclare) (q *topology.Queue, created bool, err error) {
+	err = ch.view(func(t *topology.Topology) error {
+		if q = t.Queue(ch.c.vhost, m.Queue); q != nil {
+			return nil
+		}
+		return fault(wire.NotFound, "no queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
+	})
+	return q, false, err
+}
+
+// replyHere puts the name of the channel's reply queue into a message's reply-to.
+func (ch *channel) replyHere(m *queue.Message) error {
+	if ch.replies == "" || !ch.hasReplies() {
+		return fault(wire.PreconditionFailed, "fast reply consumer does not exist")
+	}
+	properties, err := wire.ParseProperties(m.Properties)
+	if err != nil {
+		return err
+	}
+	properties.ReplyTo = ch.replies
+	m.Properties, err = properties.Append(nil)
+	return err
+}

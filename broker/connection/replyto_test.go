@@ -1,0 +1,78 @@
+package connection_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/warrenmq/warren/broker/connection/conntest"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// M1 to M4, G10, G11: a request's reply comes to the channel that asked, from
+// another connection.
+func TestM2DirectReplyTo(t *testing.T) {
+	_, address := start(t)
+	client, server := conntest.Open(t, address), conntest.Open(t, address)
+	client.Channel(1)
+	server.Channel(1)
+	server.Declare(1, &wire.QueueDeclare{Queue: "requests"})
+	server.Consume(1, &wire.BasicConsume{Queue: "requests", NoAck: true})
+	client.Consume(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	client.Publish(1, &wire.BasicPublish{RoutingKey: "requests"}, wire.Properties{ReplyTo: "amq.rabbitmq.reply-to", CorrelationID: "7"}, "ask")
+	conntest.Expect[*wire.BasicDeliver](server, 1)
+	p, _ := server.Message()
+	if !strings.HasPrefix(p.ReplyTo, "amq.rabbitmq.reply-to.") || p.CorrelationID != "7" {
+		t.Fatalf("request has %+v", p)
+	}
+	if _, consumers := server.Counts(1, p.ReplyTo); consumers != 1 {
+		t.Errorf("M3 %d consumers, want 1", consumers)
+	}
+	server.Publish(1, &wire.BasicPublish{RoutingKey: p.ReplyTo, Mandatory: true}, wire.Properties{CorrelationID: "7"}, "answer")
+	if _, body := client.Delivery(1); body != "answer" {
+		t.Errorf("got %q", body)
+	}
+	client.Send(1, &wire.ChannelClose{ReplyCode: 200})
+	conntest.Expect[*wire.ChannelCloseOk](client, 1)
+	client.Channel(2)
+	server.Send(1, &wire.QueueDeclare{Queue: p.ReplyTo, Passive: true})
+	server.ExpectChannelClose(1, 404, "NOT_FOUND - no queue '"+p.ReplyTo+"' in vhost '/'")
+}
+
+func TestM1ReplyConsumerMistakes(t *testing.T) {
+	_, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "amq.rabbitmq.reply-to", Passive: true})
+	c.Send(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to"})
+	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - reply consumer cannot acknowledge")
+	c.Channel(1)
+	c.Publish(1, &wire.BasicPublish{RoutingKey: "k"}, wire.Properties{ReplyTo: "amq.rabbitmq.reply-to"}, "")
+	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - fast reply consumer does not exist") // G10
+	c.Channel(1)
+	tag := c.Consume(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	c.Send(1, &wire.BasicCancel{ConsumerTag: tag})
+	conntest.Expect[*wire.BasicCancelOk](c, 1)
+	c.Consume(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	c.Send(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - reply consumer already set")
+	c.Channel(1)
+	c.Send(1, &wire.QueueBind{Queue: "amq.rabbitmq.reply-to", Exchange: "amq.direct"}) // F3
+	c.ExpectChannelClose(1, 403, "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue")
+	c.Channel(1)
+	c.Send(1, &wire.BasicGet{Queue: "amq.rabbitmq.reply-to"}) // M5
+	c.ExpectClose(540, "NOT_IMPLEMENTED - basic.get not supported by volatile queue 'amq.rabbitmq.reply-to' in vhost '/'")
+}
+
+// G13: a redelivered message of a queue that was declared as quorum says how often it came.
+func TestG13DeliveryCount(t *testing.T) {
+	_, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: wire.Table{"x-queue-type": "quorum"}})
+	c.Publish(1, &wire.BasicPublish{RoutingKey: "q"}, wire.Properties{Headers: wire.Table{"own": "kept"}}, "m")
+	c.Consume(1, &wire.BasicConsume{Queue: "q"})
+	for count := range int64(3) {
+		d := conntest.Expect[*wire.BasicDeliver](c, 1)
+		p, _ := c.Message()
+		if got, ok := p.Headers["x-delivery-count"]; ok != (count > 0) || ok && got != count || p.Headers["own"] != "kept" {
+			t.Errorf("headers of delivery %d: %v", count, p.Headers)
+		}
+		c.Send(1, &wire.BasicReject{DeliveryTag: d.DeliveryTag, Requeue: true})
+	}
+}
