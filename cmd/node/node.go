@@ -93,7 +93,6 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		// Something that the node cannot be without has failed, the disk perhaps:
 		// nothing is waited for, and what was not confirmed stays unconfirmed.
-		n.logger.Error("the node fails", "error", err)
 		go p.stopAll(n.cfg.StopTimeout)
 		return err
 	}
@@ -122,6 +121,13 @@ func (n *Node) open() (peers net.Listener, err error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	n.closers = append(n.closers, peers)
+	if w.Gossip == nil { // gossip listens by itself later: better to know now
+		probe, err := w.Listen(n.cfg.Gossip)
+		if err != nil {
+			return nil, fmt.Errorf("gossip: %w", err)
+		}
+		probe.Close()
+	}
 	if err := n.openDisk(); err != nil {
 		return nil, err
 	}
