@@ -244,3 +244,8 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
+
+// otherListener is for nodes that nobody calls.
+func otherListener(network *memconn.Network) func() (net.Listener, error) {
+	return func() (net.Listener, error) { return network.Listen("elsewhere:1") }
+}
