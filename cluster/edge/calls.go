@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
@@ -73,7 +74,12 @@ func (e *Edge) callTarget(ctx context.Context, t Target, id queue.ID, r *pb.Call
 	}
 }
 
+// tryTimeout bounds one attempt: a leader that died silently answers nothing.
+const tryTimeout = 1500 * time.Millisecond
+
 func (e *Edge) try(ctx context.Context, t Target, r *pb.CallRequest) (*pb.CallReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
 	node, err := e.leaderOf(ctx, t)
 	if err != nil {
 		return nil, err

@@ -106,12 +106,42 @@ func (e *Edge) Run(ctx context.Context) error {
 		e.running.Go(func() { a.run(ctx) })
 	}
 	e.mu.Unlock()
-	<-ctx.Done()
+	e.follow(ctx)
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
 	e.running.Wait()
 	return nil
+}
+
+// followEvery is how often links are held against what this node's replicas
+// know of their leaders.
+const followEvery = 500 * time.Millisecond
+
+// follow gives up links to nodes that lead no more, until ctx ends. A node that
+// died silently breaks no connection, and a new leader's announcement can be lost.
+func (e *Edge) follow(ctx context.Context) {
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		e.mu.RLock()
+		for t, s := range e.sessions {
+			if id, hosted := e.cfg.Local.Leader(t.Group); t.Group != 0 && hosted && id != "" {
+				s.moved(id)
+			}
+		}
+		for t, a := range e.attachments {
+			if id, hosted := e.cfg.Local.Leader(t.Group); t.Group != 0 && hosted && id != "" {
+				a.announced(id, 0)
+			}
+		}
+		e.mu.RUnlock()
+	}
 }
 
 // Forget drops what is remembered of a deleted queue.

@@ -27,7 +27,7 @@ func (s *session) connectLocal() (*publishLink, error) {
 	if !ok {
 		return nil, leader.ErrNotLeading
 	}
-	link := &publishLink{broken: make(chan struct{}), close: func() {}}
+	link := &publishLink{node: s.e.cfg.Self.Node, broken: make(chan struct{}), close: func() {}}
 	link.send = func(f *flight) error {
 		engine.Publish(f.batch, func(a queue.Answer, err error) { s.answered(link, a, f.seq, err) })
 		return nil
@@ -47,7 +47,7 @@ func (s *session) connectRemote(ctx context.Context, node string) (*publishLink,
 		cancel()
 		return nil, fmt.Errorf("publish stream to %s: %w", node, err)
 	}
-	link := &publishLink{broken: make(chan struct{}), close: cancel}
+	link := &publishLink{node: node, broken: make(chan struct{}), close: cancel}
 	group := s.target.Group
 	link.send = func(f *flight) error {
 		return stream.Send(&pb.PublishRequest{Group: group, Batch: f.batch, Seq: f.seq})

@@ -147,8 +147,12 @@ func (s *Server) Leader(_ context.Context, r *pb.LeaderRequest) (*pb.LeaderReply
 // whether subscriptions will be resumed there.
 func (e *Edge) Announced(group, term uint64, node string) bool {
 	e.mu.RLock()
+	s := e.sessions[Target{Group: group}]
 	a := e.attachments[Target{Group: group}]
 	e.mu.RUnlock()
+	if s != nil {
+		s.moved(node)
+	}
 	return a != nil && a.announced(node, term)
 }
 

@@ -52,6 +52,7 @@ func newSession(e *Edge, t Target) *session {
 
 // publishLink is one way to a leader: a stream, or the engine itself.
 type publishLink struct {
+	node   string
 	send   func(*flight) error // in order; answers come to session.answered
 	close  func()
 	broken chan struct{} // closed when it is of no more use
@@ -180,6 +181,16 @@ func (s *session) waitForWork(ctx context.Context) bool {
 			return false
 		case <-s.wake:
 		}
+	}
+}
+
+// moved hears that node leads the group now: batches that wait for another
+// node's answer, which may never come, go to the new one.
+func (s *session) moved(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != nil && s.link != idleLink && s.link.node != node {
+		s.link.fail()
 	}
 }
 
