@@ -9,6 +9,8 @@ import (
 	"path"
 	"syscall"
 	"time"
+
+	"github.com/warrenmq/warren/cluster/log/internal/watchdog"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 // keeper makes the next segment before it is needed and seals those that the writer has left.
 type keeper struct {
 	l     *Log
-	pulse *pulse
+	pulse *watchdog.Pulse
 	next  uint64     // number of the next segment
 	spare *segment   // from before this start, to be offered first
 	queue []*segment // to be sealed; kept while the disk is full
@@ -95,7 +97,7 @@ func (k *keeper) create(number uint64) (*segment, error) {
 	if err := k.writeSpare(s, name); err != nil {
 		return nil, errors.Join(fmt.Errorf("make segment %d: %w", number, err), l.fs.Remove(name))
 	}
-	err := k.pulse.each(
+	err := k.pulse.Each(
 		func() error { return l.fs.Rename(name, s.name) },
 		func() error { return l.fs.SyncDir(l.dir) },
 	)
@@ -112,7 +114,7 @@ func (k *keeper) writeSpare(s *segment, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s.size = s.allocated
-	return k.pulse.each(
+	return k.pulse.Each(
 		func() error { return f.Allocate(s.allocated) },
 		func() error { return f.WriteV([][]byte{s.headerBlock()}, 0) },
 		f.Sync,
@@ -155,7 +157,7 @@ func (k *keeper) seal(s *segment) error {
 		}
 		s.size = size
 	}
-	err = k.pulse.each(
+	err = k.pulse.Each(
 		func() error { return f.WriteV([][]byte{record}, end) },
 		f.Sync,
 		func() error { return f.WriteV([][]byte{trailer}, trailerAt) },

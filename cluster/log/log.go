@@ -146,9 +146,13 @@ func Open(fs FS, dir string, cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Close ends all calls with ErrStopped, closes the files and gives the lock back. Run must have returned.
+// Close ends all calls with ErrStopped, closes the files and gives the lock back. Run must have
+// returned; after a stall all of that is left to the process's end, which needs no disk.
 func (l *Log) Close() error {
 	l.end(ErrStopped)
+	if errors.Is(l.err, ErrStalled) {
+		return nil
+	}
 	return errors.Join(l.files.close(), l.lock.Close())
 }
 

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/warrenmq/warren/cluster/log/internal/watchdog"
 )
 
 // writeMax is the most that is written before a sync. One request may be larger; it is synced in parts.
@@ -16,7 +18,7 @@ const writeMax = 16 << 20
 // them visible and answers. It alone knows the groups' tails.
 type writer struct {
 	l     *Log
-	pulse *pulse
+	pulse *watchdog.Pulse
 	waits atomic.Bool // for the keeper
 
 	seg    *segment // nil before the first
@@ -175,7 +177,7 @@ func (w *writer) room(ctx context.Context, bytes int64) error {
 		return err
 	}
 	if need := blockBytes + headBytes + bytes; need > next.size {
-		if err := w.pulse.each(func() error { return file.Allocate(need) }); err != nil {
+		if err := w.pulse.Each(func() error { return file.Allocate(need) }); err != nil {
 			w.l.files.release(next)
 			return fmt.Errorf("allocate %d bytes: %w", need, spaceError(err))
 		}
@@ -304,8 +306,8 @@ func (w *writer) flush() error {
 }
 
 func (w *writer) write(bufs [][]byte, off int64, sync bool) error {
-	w.pulse.begin()
-	defer w.pulse.end()
+	w.pulse.Begin()
+	defer w.pulse.End()
 	if err := w.file.WriteV(bufs, off); err != nil {
 		return fmt.Errorf("write segment %d: %w", w.seg.number, err)
 	}

@@ -1,120 +1,133 @@
-// Package stable keeps the votes and terms of all of a node's queue groups in
-// one BoltDB file: little, written seldom, and synced each time. It implements
-// raft.StableStore for each group.
+// Package stable keeps the votes and terms of many Raft groups in one bbolt file.
 //
-// Each value carries a CRC32C over key and value, which BoltDB lacks: a vote
-// that is not the one that was cast is reported, never used.
+// It is a raft.StableStore for each group. A Set returns when it is on disk;
+// those that come meanwhile share the next transaction. Everything is held in
+// memory too, so that reading needs no disk. What is damaged is found by Open
+// and never served: each value carries a checksum of group, key and value, and
+// the file one of all of them, because a vote that is forgotten is as bad as one
+// that is changed.
+//
+// The file has two buckets. "values": group (8 bytes, big-endian) and key to
+// CRC32C (4 bytes, little-endian) and value. "format": "version" to 1, and "sum"
+// to the number of values and the exclusive or of their checksums.
 package stable
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"os"
-	"path/filepath"
+	"io"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
+
+	"github.com/warrenmq/warren/cluster/log"
+	"github.com/warrenmq/warren/cluster/log/internal/watchdog"
 )
 
-// ErrCorrupt says that a value is not what was written.
-var ErrCorrupt = errors.New("corrupt value in the store of votes and terms")
+const stallTimeout = 3 * time.Second
 
-// errNotFound is the text by which hashicorp/raft knows that there is no value.
-var errNotFound = errors.New("not found")
+// ErrNotFound is what Raft expects for a key that was never set: it compares the text.
+var ErrNotFound = errors.New("not found")
 
-const (
-	lockTimeout = time.Second // of a file that another process has open
-	crcBytes    = 4
-)
+// Store holds the values of all groups.
+type Store struct {
+	db    *bbolt.DB
+	lock  io.Closer
+	stall time.Duration
+	pulse watchdog.Pulse
 
-func bucket() []byte { return []byte("groups") }
+	mu      sync.Mutex
+	values  values
+	sum     sum
+	queue   []*change
+	writing bool // a goroutine takes from the queue
+	err     error
+	ended   chan struct{} // closed when err is set
+	idle    sync.WaitGroup
+}
 
-// Store is the file.
-type Store struct{ db *bbolt.DB }
+// values of keys of groups.
+type values map[uint64]map[string][]byte
 
-// Open opens the file, and makes it when it is not there.
-func Open(path string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("votes and terms: %w", err)
-	}
-	// The freelist is rebuilt at the start; written, it would cost every commit.
-	db, err := bbolt.Open(path, 0o640, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+// change sets a key of a group, or drops the group when the key is nil.
+type change struct {
+	group      uint64
+	key, value []byte
+	done       chan error
+}
+
+// Open opens the file or makes it. It returns log.ErrLocked when another process has it open,
+// log.ErrNewer when a newer version has written it, and log.ErrCorrupt when it is damaged.
+func Open(path string) (_ *Store, err error) {
+	lock, err := log.OSFS().Lock(path + ".lock")
 	if err != nil {
-		return nil, fmt.Errorf("votes and terms in %s: %w", path, err)
+		return nil, fmt.Errorf("lock votes and terms: %w", err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucket())
-		return err
-	})
+	s := &Store{lock: lock, stall: stallTimeout, ended: make(chan struct{})}
+	if s.values, s.sum, err = readFile(path); err == nil {
+		s.db, err = writeFile(path, s.values, s.sum)
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("votes and terms in %s: %w", path, err), db.Close())
+		return nil, fmt.Errorf("open %s: %w", path, errors.Join(err, lock.Close()))
 	}
-	return &Store{db}, nil
+	return s, nil
 }
 
-// Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
-
-// Group is one group's part of the file.
-func (s *Store) Group(id uint64) raft.StableStore {
-	return &group{s.db, binary.BigEndian.AppendUint64(nil, id)}
-}
-
-type group struct {
-	db     *bbolt.DB
-	prefix []byte
-}
-
-func (g *group) key(key []byte) []byte {
-	return append(append(make([]byte, 0, len(g.prefix)+len(key)), g.prefix...), key...)
-}
-
-func sum(key, value []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli) // made once by the library
-	return crc32.Update(crc32.Checksum(key, table), table, value)
-}
-
-// Set is synced when it returns.
-func (g *group) Set(key, value []byte) error {
-	k := g.key(key)
-	v := append(append(make([]byte, 0, len(value)+crcBytes), value...), 0, 0, 0, 0)
-	binary.LittleEndian.PutUint32(v[len(value):], sum(k, value))
-	return g.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket()).Put(k, v) })
-}
-
-// Get fails with "not found" when the key was never set.
-func (g *group) Get(key []byte) (value []byte, err error) {
-	k := g.key(key)
-	err = g.db.View(func(tx *bbolt.Tx) error {
-		v := tx.Bucket(bucket()).Get(k)
-		switch {
-		case v == nil:
-			return errNotFound
-		case len(v) < crcBytes || binary.LittleEndian.Uint32(v[len(v)-crcBytes:]) != sum(k, v[:len(v)-crcBytes]):
-			return fmt.Errorf("%w: group %x, %s", ErrCorrupt, g.prefix, key)
-		}
-		value = append([]byte{}, v[:len(v)-crcBytes]...)
+// Close ends all calls and closes the file. After a stall it leaves the file to the process's end.
+func (s *Store) Close() error {
+	s.end(log.ErrStopped)
+	if errors.Is(s.err, log.ErrStalled) {
 		return nil
-	})
-	return value, err
+	}
+	s.idle.Wait()
+	return errors.Join(s.db.Close(), s.lock.Close())
 }
 
-// SetUint64 is Set of a number.
-func (g *group) SetUint64(key []byte, n uint64) error {
-	return g.Set(key, binary.LittleEndian.AppendUint64(nil, n))
+// Group returns the store of one group.
+func (s *Store) Group(id uint64) raft.StableStore { return group{s, id} }
+
+// Groups returns the groups that have values, in order.
+func (s *Store) Groups() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.values))
 }
 
-// GetUint64 is Get of a number.
-func (g *group) GetUint64(key []byte) (uint64, error) {
-	v, err := g.Get(key)
-	if err != nil {
-		return 0, err
+// DropGroup forgets all values of a group, durably.
+func (s *Store) DropGroup(id uint64) error { return s.change(&change{group: id}) }
+
+// change puts c in line and waits until it is on disk.
+func (s *Store) change(c *change) error {
+	c.done = make(chan error, 1)
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return s.err
 	}
-	if len(v) != 8 {
-		return 0, fmt.Errorf("%w: group %x, %s has %d bytes", ErrCorrupt, g.prefix, key, len(v))
+	s.queue = append(s.queue, c)
+	if !s.writing {
+		s.writing = true
+		s.idle.Go(s.write)
 	}
-	return binary.LittleEndian.Uint64(v), nil
+	s.mu.Unlock()
+	select {
+	case err := <-c.done:
+		return err
+	case <-s.ended: // the disk may hang
+		return s.err
+	}
+}
+
+// end lets all callers go with err; the first call counts.
+func (s *Store) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.ended)
+	}
 }
