@@ -29,7 +29,7 @@ type subscription struct {
 	bytes    int64 // credit left
 	held     map[uint64]struct{}
 	queued   bool
-	asked    bool // Subscribe or Get was sent over the present link
+	asked    bool                             // Subscribe or Get was sent over the present link
 	answers  [leader.Unseen + 1][]queue.Range // not told yet
 	credit   leader.Credit                    // not told yet
 	cancel   bool                             // not told yet
