@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	gatherTime   = 20 * time.Millisecond // heartbeats of this long travel together
+	gatherTime   = 40 * time.Millisecond // heartbeats of this long travel together
 	pingInterval = time.Second           // an idle link is heard of this often
 	linkTimeout  = 3 * time.Second       // a link whose beats are not answered is broken
 	maxUnheard   = 512                   // batches of beats without an answer
