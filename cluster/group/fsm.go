@@ -15,14 +15,15 @@ import (
 // fsm applies a group's entries. It implements raft.BatchingFSM.
 type fsm struct {
 	group   uint64
+	entries Entries
 	applied func(group uint64, touched []queue.ID)
 
 	mu    sync.Mutex
 	state *queue.State
 }
 
-func newFSM(group uint64, applied func(uint64, []queue.ID)) *fsm {
-	return &fsm{group: group, applied: applied, state: queue.NewState()}
+func newFSM(group uint64, entries Entries, applied func(uint64, []queue.ID)) *fsm {
+	return &fsm{group: group, entries: entries, applied: applied, state: queue.NewState()}
 }
 
 func (f *fsm) locked(look func(*queue.State)) {
@@ -108,6 +109,11 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	state, err := queue.RestoreState(b[:size])
 	if err != nil {
 		return fmt.Errorf("group %d: %w: %w", f.group, errSnapshot, err)
+	}
+	if index, live := state.OldestLive(); live {
+		if _, err := f.entries.Payload(index); err != nil {
+			return fmt.Errorf("group %d: %w: it needs entry %d: %w", f.group, errSnapshot, index, err)
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

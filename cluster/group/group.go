@@ -35,14 +35,19 @@ type Group struct {
 	changes   chan bool // Raft's NotifyCh
 
 	proposing sync.Mutex // keeps proposals in the order of their futures
+	stopping  bool       // Raft takes nothing more
 	proposals chan proposal
+	calls     sync.WaitGroup // what Raft still owes an answer
 	closed    chan struct{}
 }
 
 type proposal struct {
-	future raft.ApplyFuture
+	future raft.ApplyFuture // nil: refused with err
+	err    error
 	done   func([]queue.Answer, error)
 }
+
+var errStopping = fmt.Errorf("%w: its replica here is stopping", leader.ErrNotLeading)
 
 // ID is the group's number.
 func (g *Group) ID() uint64 { return g.id }
@@ -53,16 +58,49 @@ func (g *Group) Leader() string {
 	return string(id)
 }
 
-// Propose appends a batch; see leader.Log.
+// Propose appends a batch; see leader.Log. What cannot be decoded is refused
+// here: in the log it would stop every replica.
 func (g *Group) Propose(batch []byte, done func([]queue.Answer, error)) {
+	p := proposal{done: done}
+	if _, err := queue.Decode(batch); err != nil {
+		p.err = fmt.Errorf("group %d: %w: %w", g.id, leader.ErrNotLeading, err)
+	}
 	g.proposing.Lock()
 	defer g.proposing.Unlock()
-	future := g.raft.ApplyLog(raft.Log{Data: batch}, proposeTimeout)
-	select {
-	case g.proposals <- proposal{future, done}:
-	case <-g.closed:
-		done(nil, leader.ErrUnavailable)
+	switch {
+	case p.err != nil:
+	case g.stopping:
+		p.err = errStopping
+	default:
+		g.calls.Add(1)
+		p.future = g.raft.ApplyLog(raft.Log{Data: batch}, proposeTimeout)
 	}
+	select {
+	case g.proposals <- p:
+	case <-g.closed:
+		go done(nil, errStopping) // not under the lock; there is nobody left to keep an order with
+	}
+}
+
+// begin says whether Raft may be asked for something now; whoever was told yes
+// calls g.calls.Done once it has answered. A Raft that is shut down leaves some
+// of its futures without an answer, so it is not shut down before that.
+func (g *Group) begin() bool {
+	g.proposing.Lock()
+	defer g.proposing.Unlock()
+	if !g.stopping {
+		g.calls.Add(1)
+	}
+	return !g.stopping
+}
+
+// ask waits for what Raft answers to a request other than a proposal.
+func (g *Group) ask(request func() raft.Future) error {
+	if !g.begin() {
+		return errStopping
+	}
+	defer g.calls.Done()
+	return request().Error()
 }
 
 // answer passes Raft's answers on, in order, until the group is closed.
@@ -70,18 +108,27 @@ func (g *Group) answer() {
 	for {
 		select {
 		case p := <-g.proposals:
-			p.settle()
+			g.settle(p)
 		case <-g.closed:
 			for {
 				select {
 				case p := <-g.proposals:
-					p.settle() // Raft is shut down: every future has its answer
+					g.settle(p)
 				default:
 					return
 				}
 			}
 		}
 	}
+}
+
+func (g *Group) settle(p proposal) {
+	if p.future == nil {
+		p.done(nil, p.err)
+		return
+	}
+	p.settle()
+	g.calls.Done()
 }
 
 func (p proposal) settle() {
@@ -182,10 +229,10 @@ func (g *Group) leadUntilChange(ctx context.Context) (again bool) {
 
 // lead serves the group as its leader until ctx ends.
 func (g *Group) lead(ctx context.Context) {
-	if err := g.raft.Barrier(barrierTimeout).Error(); err != nil {
+	if err := g.ask(func() raft.Future { return g.raft.Barrier(barrierTimeout) }); err != nil {
 		if ctx.Err() == nil && g.raft.State() == raft.Leader {
 			g.logger.Warn("a new leader cannot commit; it steps down", "error", err)
-			if err := g.raft.LeadershipTransfer().Error(); err != nil {
+			if err := g.handOver(); err != nil {
 				g.logger.Warn("stepping down failed", "error", err)
 			}
 		}
@@ -208,11 +255,16 @@ func (g *Group) stop() error {
 			g.logger.Debug("leadership was not handed over", "error", err)
 		}
 	}
-	err := g.raft.Shutdown().Error()
-	close(g.closed)
+	g.proposing.Lock()
+	g.stopping = true
+	g.proposing.Unlock()
+	g.calls.Wait() // a leader without a majority steps down within its lease, and answers
+	down := g.raft.Shutdown()
 	if c, ok := g.transport.(raft.WithClose); ok {
-		err = errors.Join(err, c.Close())
+		c.Close() // what waits for a peer ends, or Raft would wait for it
 	}
+	err := down.Error()
+	close(g.closed)
 	if err != nil {
 		return fmt.Errorf("stop group %d: %w", g.id, err)
 	}
@@ -228,13 +280,5 @@ func (g *Group) handOver() error {
 	if len(conf.Configuration().Servers) == 1 {
 		return nil
 	}
-	transferred := make(chan error, 1)
-	future := g.raft.LeadershipTransfer()
-	go func() { transferred <- future.Error() }()
-	select {
-	case err := <-transferred:
-		return err
-	case <-time.After(2 * time.Second):
-		return errors.New("timeout")
-	}
+	return g.ask(g.raft.LeadershipTransfer) // it takes an election timeout at most
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -68,16 +67,23 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// keyTerm and errNotFound are hashicorp/raft's: where it keeps its term, and the
+// text by which it knows that a key is missing.
+var keyTerm = []byte("CurrentTerm")
+
+const errNotFound = "not found"
+
 // Host holds the queue groups that have a replica on this node.
 type Host struct {
 	cfg    Config
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	groups map[uint64]*Group
-	ctx    context.Context // of Run; nil before
-	lives  sync.WaitGroup
-	moving sync.Mutex // one transfer of leadership at a time
+	groups  map[uint64]*Group
+	opening map[uint64]bool
+	ctx     context.Context // of Run; nil before
+	lives   sync.WaitGroup
+	moving  sync.Mutex // one transfer of leadership at a time
 }
 
 // NewHost makes a host without groups.
@@ -94,7 +100,7 @@ func NewHost(cfg Config) (*Host, error) {
 	if cfg.Preferred == nil {
 		cfg.Preferred = func(uint64) string { return "" }
 	}
-	return &Host{cfg: cfg, logger: cfg.Logger, groups: make(map[uint64]*Group)}, nil
+	return &Host{cfg: cfg, logger: cfg.Logger, groups: make(map[uint64]*Group), opening: make(map[uint64]bool)}, nil
 }
 
 // Run serves the groups until ctx ends, then hands leaderships over and stops them.
@@ -164,17 +170,24 @@ func (h *Host) Leader(id uint64) (serverID string, hosted bool) {
 // not waits to be added by the leader.
 func (h *Host) Ensure(id uint64, initial []string) error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.groups[id] != nil {
+	if h.groups[id] != nil || h.opening[id] {
+		defer h.mu.Unlock()
 		return nil
 	}
-	if h.ctx != nil && h.ctx.Err() != nil {
-		return h.ctx.Err()
-	}
-	g, err := h.open(id, initial)
+	h.opening[id] = true
+	h.mu.Unlock()
+	g, err := h.open(id, initial) // reads the disk
+	h.mu.Lock()
+	delete(h.opening, id)
 	if err != nil {
+		h.mu.Unlock()
 		return fmt.Errorf("open group %d: %w", id, err)
 	}
+	if h.ctx != nil && h.ctx.Err() != nil {
+		h.mu.Unlock()
+		return errors.Join(h.ctx.Err(), g.stop())
+	}
+	defer h.mu.Unlock()
 	h.groups[id] = g
 	if ctx := h.ctx; ctx != nil {
 		h.lives.Go(func() { g.run(ctx) })
@@ -202,15 +215,18 @@ func (h *Host) open(id uint64, initial []string) (*Group, error) {
 		proposals: make(chan proposal, maxProposals),
 		closed:    make(chan struct{}),
 	}
-	g.fsm = newFSM(id, h.cfg.Applied)
+	g.fsm = newFSM(id, entries, h.cfg.Applied)
 	conf := h.raftConfig(g)
 	if slices.Contains(initial, h.cfg.Self) {
-		if err := g.firstConfiguration(conf, stable, snapshots, initial); err != nil {
+		if err := g.firstConfiguration(stable, snapshots, initial); err != nil {
 			return nil, err
 		}
 	}
 	g.raft, err = raft.NewRaft(conf, g.fsm, entries, stable, snapshots, g.transport)
 	if err != nil {
+		if c, ok := g.transport.(raft.WithClose); ok {
+			c.Close()
+		}
 		return nil, err
 	}
 	g.transport.Attach(g.raft)
@@ -229,25 +245,43 @@ func (h *Host) raftConfig(g *Group) *raft.Config {
 	conf.CommitTimeout = h.cfg.HeartbeatTimeout
 	conf.MaxAppendEntries = 64 // of batches up to 256 KiB
 	conf.BatchApplyCh = true
-	conf.SnapshotInterval = time.Minute
-	conf.SnapshotThreshold = 4096
+	// hashicorp/raft reads every entry after the latest snapshot when it starts,
+	// payload and all: frequent snapshots, which are small, keep starts short.
+	conf.SnapshotInterval = 10 * time.Second
+	conf.SnapshotThreshold = 512
+	conf.ShutdownOnRemove = false // the host stops groups
 	conf.TrailingLogs = ^uint64(0) // bodies are in the log: it is never cut by Raft
 	conf.NoLegacyTelemetry = true
 	conf.NotifyCh = g.changes
-	conf.LogOutput = io.Discard
 	conf.Logger = peer.RaftLogger(g.logger)
 	return conf
 }
 
-// firstConfiguration gives a group without any state the servers it was created with.
-func (g *Group) firstConfiguration(conf *raft.Config, stable raft.StableStore, snapshots raft.SnapshotStore, initial []string) error {
-	has, err := raft.HasExistingState(g.entries, stable, snapshots)
-	if err != nil || has {
+// firstConfiguration gives a group without any state the servers it was created
+// with. raft.BootstrapCluster would refuse for ever after a crash between its
+// two writes: the term, then the entry.
+func (g *Group) firstConfiguration(stable raft.StableStore, snapshots raft.SnapshotStore, initial []string) error {
+	last, err := g.entries.LastIndex()
+	if err != nil || last > 0 {
 		return err
 	}
-	var servers []raft.Server
-	for _, id := range initial {
-		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	taken, err := snapshots.List()
+	if err != nil || len(taken) > 0 {
+		return err
 	}
-	return raft.BootstrapCluster(conf, g.entries, stable, snapshots, g.transport, raft.Configuration{Servers: servers})
+	term, err := stable.GetUint64(keyTerm)
+	if err != nil && err.Error() != errNotFound {
+		return err
+	}
+	if term > 1 {
+		return nil // it has voted before it had a log: its leader sends the configuration
+	}
+	var first raft.Configuration
+	for _, id := range initial {
+		first.Servers = append(first.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	if err := stable.SetUint64(keyTerm, 1); err != nil {
+		return err
+	}
+	return g.entries.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(first)})
 }

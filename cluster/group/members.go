@@ -41,7 +41,9 @@ func (g *Group) drift(ctx context.Context) {
 		if !g.host.moving.TryLock() {
 			continue
 		}
-		err := g.raft.LeadershipTransferToServer(raft.ServerID(preferred), raft.ServerAddress(preferred)).Error()
+		err := g.ask(func() raft.Future {
+			return g.raft.LeadershipTransferToServer(raft.ServerID(preferred), raft.ServerAddress(preferred))
+		})
 		g.host.moving.Unlock()
 		if err != nil && ctx.Err() == nil {
 			g.logger.Debug("leadership was not handed to the preferred node", "to", preferred, "error", err)
@@ -76,16 +78,17 @@ func (g *Group) Move(target []string) ([]string, error) {
 		if slices.Contains(s.Replicas, id) {
 			continue
 		}
-		var change raft.IndexFuture
+		var change func(raft.ServerID, raft.ServerAddress, uint64, time.Duration) raft.IndexFuture
 		switch {
 		case !slices.Contains(s.Learners, id):
-			change = g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, changeTimeout)
+			change = g.raft.AddNonvoter
 		case g.follows(id):
-			change = g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, changeTimeout)
+			change = g.raft.AddVoter
 		default:
 			return s.Replicas, ErrMoving
 		}
-		if err := change.Error(); err != nil {
+		err := g.ask(func() raft.Future { return change(raft.ServerID(id), raft.ServerAddress(id), 0, changeTimeout) })
+		if err != nil {
 			return s.Replicas, fmt.Errorf("group %d: add %s: %w", g.id, id, err)
 		}
 		return g.Status().Replicas, ErrMoving
@@ -97,7 +100,8 @@ func (g *Group) Move(target []string) ([]string, error) {
 		if id == g.host.cfg.Self {
 			return s.Replicas, errors.Join(ErrMoving, g.handOver()) // the next leader removes this node
 		}
-		if err := g.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout).Error(); err != nil {
+		err := g.ask(func() raft.Future { return g.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout) })
+		if err != nil {
 			return s.Replicas, fmt.Errorf("group %d: remove %s: %w", g.id, id, err)
 		}
 		return g.Status().Replicas, ErrMoving
