@@ -17,7 +17,6 @@ type attachment struct {
 	subs     map[uint64]*sub
 	before   map[uint64]*sub // of the attachment that this one replaces, until Resumed
 	number   uint64          // of the last settlement taken
-	noted    bool            // is in the control batch's acked list
 }
 
 // Attachment is an edge's handle on an engine.

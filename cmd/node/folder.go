@@ -28,9 +28,6 @@ type identity struct {
 	Epoch       uint64 `json:"epoch"`       // starts of the process
 }
 
-// serverID is the node's name in every Raft group: a folder that was lost makes a new server.
-func (i identity) serverID() string { return i.Name + "@" + i.Incarnation }
-
 // Folder is a data folder that this process holds.
 type Folder struct {
 	path string
@@ -98,10 +95,6 @@ func (f *Folder) start(name string) error {
 		return fmt.Errorf("data folder %s is not writable: %w", f.path, plain(err))
 	}
 	return nil
-}
-
-func (f *Folder) join(elem ...string) string {
-	return filepath.Join(append([]string{f.path}, elem...)...)
 }
 
 // Close lets another process have the folder.
