@@ -1,0 +1,172 @@
+package sim
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/cluster/log/memfs"
+	"github.com/warrenmq/warren/cluster/membership/memnet"
+	"github.com/warrenmq/warren/cluster/peer/memconn"
+)
+
+const (
+	amqpPort   = ":5672"
+	gossipPort = ":7946"
+	peerPort   = ":7947"
+
+	linkLatency = 300 * time.Microsecond
+	syncTime    = time.Millisecond
+)
+
+// Cluster is a few machines and the networks between them.
+type Cluster struct {
+	Machines []*Machine
+
+	tb      testing.TB
+	network *memconn.Network
+	gossip  *memnet.Network
+	log     *record
+	logger  *slog.Logger
+	running sync.WaitGroup // processes that have been started
+
+	mu       sync.Mutex
+	cuts     map[[2]int]int // from, to: how many faults cut it
+	failures []string
+}
+
+// NewCluster makes machines with empty disks; none runs. It is called in a bubble.
+func NewCluster(tb testing.TB, seed uint64, machines int) *Cluster {
+	c := &Cluster{
+		tb: tb, network: memconn.New(), gossip: memnet.New(seed), log: &record{began: time.Now()}, cuts: make(map[[2]int]int),
+	}
+	c.logger = slog.New(&nodeHandler{record: c.log, name: "sim"})
+	c.gossip.SetDelay(linkLatency, linkLatency)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for i := range machines {
+		m := &Machine{c: c, Name: fmt.Sprintf("n%d", i+1), host: fmt.Sprintf("127.0.0.%d", i+1), sync: syncTime}
+		m.disk = &disk{files: memfs.New(rng.Uint64()), incarnation: fmt.Sprintf("%016x", rng.Uint64()), stores: make(map[string]*kept)}
+		c.Machines = append(c.Machines, m)
+	}
+	for _, a := range c.Machines {
+		c.delay(a, linkLatency)
+	}
+	return c
+}
+
+// Start starts all machines.
+func (c *Cluster) Start() {
+	for _, m := range c.Machines {
+		m.Start()
+	}
+}
+
+// Close ends everything and lets what is left of the processes run out: a bubble
+// ends with its last goroutine.
+func (c *Cluster) Close() {
+	for _, m := range c.Machines {
+		m.Kill()
+		if m.dark {
+			c.network.Return(m.host)
+		}
+	}
+	c.network.HealAll()
+	c.running.Wait()
+	time.Sleep(30 * time.Second)
+}
+
+// delay makes everything from and to a machine take d.
+func (c *Cluster) delay(m *Machine, d time.Duration) {
+	for _, other := range c.Machines {
+		c.network.Latency(m.host, other.host, d)
+		c.network.Latency(other.host, m.host, d)
+	}
+}
+
+// Cut holds back what one machine sends to another, until Mend as often.
+func (c *Cluster) Cut(from, to int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cuts[[2]int{from, to}]++
+	c.network.Cut(c.Machines[from].host, c.Machines[to].host)
+	c.gossip.Cut(c.Machines[from].host, c.Machines[to].host)
+}
+
+// Mend takes a Cut back.
+func (c *Cluster) Mend(from, to int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cuts[[2]int{from, to}]--; c.cuts[[2]int{from, to}] > 0 {
+		return
+	}
+	c.network.Heal(c.Machines[from].host, c.Machines[to].host)
+	c.gossip.Heal()
+	for link, n := range c.cuts {
+		if n > 0 {
+			c.gossip.Cut(c.Machines[link[0]].host, c.Machines[link[1]].host)
+		}
+	}
+}
+
+// Isolate cuts a machine off from all others, in both directions.
+func (c *Cluster) Isolate(i int) (mend func()) {
+	c.logger.Info("-- isolated", "node", c.Machines[i].Name)
+	for j := range c.Machines {
+		if j != i {
+			c.Cut(i, j)
+			c.Cut(j, i)
+		}
+	}
+	return func() {
+		c.logger.Info("-- isolated no more", "node", c.Machines[i].Name)
+		for j := range c.Machines {
+			if j != i {
+				c.Mend(i, j)
+				c.Mend(j, i)
+			}
+		}
+	}
+}
+
+// failure notes what must not be.
+func (c *Cluster) failure(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.failures) < 20 {
+		c.failures = append(c.failures, fmt.Sprintf(format, args...))
+	}
+	c.logger.Error("!! " + fmt.Sprintf(format, args...))
+}
+
+// Failed returns what was noted by failure.
+func (c *Cluster) Failed() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.failures...)
+}
+
+// Await waits in virtual time until holds; within is what it may take.
+func (c *Cluster) Await(within time.Duration, what string, holds func() bool) bool {
+	for deadline := time.Now().Add(within); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.failure("after %v not yet: %s", within, what)
+			return false
+		}
+	}
+	return true
+}
+
+// AwaitReady waits until every node serves.
+func (c *Cluster) AwaitReady(within time.Duration) bool {
+	return c.Await(within, "all nodes serve", func() bool {
+		for _, m := range c.Machines {
+			if m.Node() == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
