@@ -113,10 +113,19 @@ func (c *cache) evictLocked() {
 	c.head++
 }
 
+// growLocked makes room for one more: twice the slots, unless half of them are removed ones.
 func (c *cache) growLocked() {
-	ring := make([]slot, 2*len(c.ring))
-	for n := c.head; n < c.tail; n++ {
-		ring[n&uint64(len(ring)-1)] = *c.at(n)
+	size := len(c.ring)
+	if len(c.slots) > size/2 {
+		size *= 2
 	}
-	c.ring = ring
+	ring, count := make([]slot, size), uint64(0)
+	for n := c.head; n < c.tail; n++ {
+		if s := c.at(n); s.cost > 0 {
+			ring[count] = *s
+			c.slots[s.key] = count
+			count++
+		}
+	}
+	c.ring, c.head, c.tail = ring, 0, count
 }

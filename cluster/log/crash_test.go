@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -144,17 +146,19 @@ func (m *model) matches(l *log.Log) error {
 }
 
 func TestAcknowledgedSurvivesCrashes(t *testing.T) {
-	seeds := uint64(50)
+	seeds := uint64(200)
 	if testing.Short() {
-		seeds = 10
+		seeds = 30
 	}
 	for s := range seeds {
 		if *seed != 0 {
 			s = *seed - 1
 		}
-		if err := crashes(s + 1); err != nil {
-			t.Fatalf("-seed=%d: %v", s+1, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			if err := crashes(s + 1); err != nil {
+				t.Fatalf("-seed=%d: %v", s+1, err)
+			}
+		})
 		if *seed != 0 {
 			break
 		}
@@ -200,35 +204,32 @@ func corruption(l *log.Log) error {
 	return errors.Join(errs...)
 }
 
-// live appends from all groups until the machine crashes or, now and then, is stopped.
+// live appends from all groups until the machine crashes, mostly during a sync, or now and then is
+// stopped.
 func live(l *log.Log, disk *memfs.FS, models []*model, rng *rand.Rand) (*memfs.FS, error) {
 	r := run(l)
+	disk.Slow(time.Duration(1+rng.IntN(3)) * time.Millisecond)
 	var wg sync.WaitGroup
-	steps := rng.IntN(150)
-	graceful := rng.IntN(5) == 0
 	errs := make([]error, len(models))
-	var once sync.Once
-	next := disk
-	crash := func() { once.Do(func() { next = disk.Crash() }) }
 	for i, m := range models {
 		wg.Go(func() {
-			for range steps {
-				if err := m.step(l); err != nil {
-					if !errors.Is(err, log.ErrStopped) {
-						errs[i] = err
-					}
-					return
-				}
+			for errs[i] == nil {
+				time.Sleep(time.Duration(m.rng.IntN(4000)) * time.Microsecond)
+				errs[i] = m.step(l)
 			}
-			if !graceful { // the first to end takes the others down in the middle of something
-				crash()
+			if errors.Is(errs[i], log.ErrStopped) {
+				errs[i] = nil
 			}
 		})
 	}
-	wg.Wait()
-	if graceful {
-		return next, errors.Join(append(errs, r.end())...)
+	time.Sleep(time.Duration(rng.IntN(250_000)) * time.Microsecond)
+	if rng.IntN(5) == 0 {
+		err := r.end()
+		wg.Wait()
+		return disk, errors.Join(append(errs, err)...)
 	}
+	next := disk.Crash()
+	wg.Wait()
 	r.end() // the disk is gone: there is no good end
 	return next, errors.Join(errs...)
 }

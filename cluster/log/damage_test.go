@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -282,4 +284,69 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if _, err := log.Open(w.disk, dir, small); !errors.Is(err, log.ErrNewer) {
 		t.Fatalf("open: %v", err)
 	}
+}
+
+// What stands behind a torn tail must not come back when later records end where it begins.
+func TestTornTailIsWiped(t *testing.T) {
+	disk := memfs.New(1)
+	l := start(t, disk, dir, small)
+	store(t, l.Log, 1, entries(1, 1, 2, 1, 1000))
+	store(t, l.Log, 1, entries(1, 3, 6, 1, 1000)) // one write
+	l.mustEnd(t)
+	name := dir + "/0000000000000001.seg"
+	b, err := disk.Peek(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := int64(strings.Index(string(b), string(content(1, 3, 1, 1000)))) - 56
+	sixth := int64(strings.Index(string(b), string(content(1, 6, 1, 1000))))
+	// Of that write the fourth and fifth entry got to the disk; the last has no mark behind it.
+	for at, n := range map[int64]int64{third: 512, sixth: int64(len(b)) - sixth} {
+		if err := disk.Poke(name, make([]byte, n), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := open(t, disk, dir, small)
+	wantLog(t, r, 1, entries(1, 1, 2, 1, 1000))
+	if len(r.Corrupt()) > 0 {
+		t.Fatalf("a torn tail is no corruption: %v", r.Corrupt())
+	}
+	if b, err = disk.Peek(name); err != nil || strings.Trim(string(b[third:]), "\x00") != "" {
+		t.Fatalf("the torn tail is still there: %v", err)
+	}
+	r.Close()
+}
+
+// The next segment says that the one before it was synced to its end.
+func TestDamageAtTheEndOfASegmentThatIsNotYetSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New(1)
+		l := start(t, disk, dir, small)
+		synctest.Wait()
+		disk.Slow(time.Millisecond)
+		last := uint64(0)
+		for l.Stats().Segments < 2 {
+			last++
+			store(t, l.Log, last%2+1, []*raft.Log{entry(last%2+1, (last+1)/2, 1, 1000)})
+		}
+		name := dir + "/0000000000000001.seg"
+		for _, at := range []int{10, 500, 1000} {
+			disk := disk.Clone() // before the keeper gets to sealing
+			b, err := disk.Peek(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			record := strings.Index(string(b), string(content((last-1)%2+1, last/2, 1, 1000))) - 56
+			if record < 0 {
+				t.Fatal("the last record is not where it should be")
+			}
+			flip(t, disk, name, int64(record+at), 1)
+			r := open(t, disk, dir, small)
+			if len(r.Corrupt()) == 0 {
+				t.Fatalf("flip at %d of the last record: taken for a torn write", at)
+			}
+			r.Close()
+		}
+		l.mustEnd(t)
+	})
 }

@@ -53,7 +53,7 @@
 //	4 drop      everything of the group before this record is void
 //	5 mark      nothing but its synced; written, not synced, when the writer is idle
 //	6 begin     first in each segment; index: number of the segment before it,
-//	            term: where that one's records end. All of them were synced
+//	            term: up to where that one's records were synced, which is all that count
 //	7 footer    body: offsets of the entries and the directory, see below
 //
 // A segment is sealed in the background after the writer has left it: the

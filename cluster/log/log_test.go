@@ -123,7 +123,7 @@ func TestEntriesOfAnySize(t *testing.T) {
 	fs := memfs.New(1)
 	l := start(t, fs, dir, small)
 	var want []*raft.Log
-	for i, size := range []int{0, 1, 7, 8, 4000, 4096, 5000, 64 << 10, 200 << 10, 3 << 20, 0, 40 << 10} {
+	for i, size := range []int{0, 1, 7, 8, 4000, 4096, 5000, 64 << 10, 200 << 10, 9 << 20, 0, 40 << 10} {
 		e := entry(1, uint64(i)+1, 1, size)
 		if size == 0 {
 			e.Data = nil
@@ -217,6 +217,23 @@ func TestCacheStaysInItsBudget(t *testing.T) {
 	wantLog(t, l.Log, 1, want)
 	st := l.Stats()
 	if st.CacheBytes > cfg.CacheBytes || st.CacheHits == 0 || st.CacheMisses == 0 || st.CacheMisses > 500 {
+		t.Fatalf("%+v", st)
+	}
+	l.mustEnd(t)
+}
+
+func TestCacheForgetsWhatIsCutOff(t *testing.T) {
+	l := start(t, memfs.New(1), dir, small)
+	for i := range uint64(200) {
+		store(t, l.Log, 1, entries(1, 1, 100, i, 10))
+		if err := l.Group(1).DeleteRange(1, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := entries(1, 1, 50, 200, 10)
+	store(t, l.Log, 1, last)
+	wantLog(t, l.Log, 1, last)
+	if st := l.Stats(); st.CacheMisses > 0 || st.CacheBytes > 50*(200+64) {
 		t.Fatalf("%+v", st)
 	}
 	l.mustEnd(t)

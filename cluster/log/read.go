@@ -29,7 +29,10 @@ func (l *Log) fetch(p place) (raft.Log, error) {
 	}
 	l.stats.misses.Add(1)
 	e, err := l.read(p, inOrder)
-	if err != nil {
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound): // Raft compares it
+		return raft.Log{}, raft.ErrLogNotFound
+	case err != nil:
 		return raft.Log{}, fmt.Errorf("group %d entry %d: %w", p.group.id, p.index, err)
 	}
 	return e, nil

@@ -212,7 +212,7 @@ func (l *Log) settleTail(seg *segment, sc *scan, proven int64) error {
 // rewrite writes again what may have been only in the page cache, such as after a sync that failed,
 // and syncs.
 func (l *Log) rewrite(seg *segment, from, to int64) error {
-	return l.tail(seg, from, to, func(f File, b []byte, at int64) error {
+	return l.walk(seg, from, to, func(f File, b []byte, at int64) error {
 		return f.WriteV([][]byte{b}, at)
 	})
 }
@@ -220,7 +220,7 @@ func (l *Log) rewrite(seg *segment, from, to int64) error {
 // clean makes the file zero from end on, and syncs it.
 func (l *Log) clean(seg *segment, end int64) error {
 	zeros := make([]byte, min(scanWindow, max(0, seg.size-end)))
-	return l.tail(seg, end, seg.size, func(f File, b []byte, at int64) error {
+	return l.walk(seg, end, seg.size, func(f File, b []byte, at int64) error {
 		if bytes.Equal(b, zeros[:len(b)]) {
 			return nil
 		}
@@ -228,8 +228,8 @@ func (l *Log) clean(seg *segment, end int64) error {
 	})
 }
 
-// tail calls do for stretches of a file one after another, and syncs.
-func (l *Log) tail(seg *segment, from, to int64, do func(f File, b []byte, at int64) error) error {
+// walk calls do for stretches of a file one after another, and syncs.
+func (l *Log) walk(seg *segment, from, to int64, do func(f File, b []byte, at int64) error) error {
 	f, err := l.files.acquire(seg)
 	if err != nil {
 		return err

@@ -11,8 +11,9 @@ import (
 	"github.com/warrenmq/warren/cluster/log/internal/watchdog"
 )
 
-// writeMax is the most that is written before a sync. One request may be larger; it is synced in parts.
-const writeMax = 16 << 20
+// writeMax is the most that is written before a sync: what a slow disk does within the stall
+// timeout. One request may be larger; it is synced in parts.
+const writeMax = 4 << 20
 
 // writer is the one goroutine that appends: it gathers requests, writes them at once, syncs, makes
 // them visible and answers. It alone knows the groups' tails.
@@ -116,7 +117,7 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 		w.put(head{kind: k, group: g.id, index: index})
 		w.effects = append(w.effects, effect{group: g, kind: k, index: index})
 		g.tail.apply(k, index)
-		g.short = k == kindTruncate
+		g.short = r.kind == requestDelete && (k == kindTruncate || g.tail.released == g.tail.last)
 	}
 	if r.kind != requestAppend {
 		w.effects = append(w.effects, effect{group: g, req: r})
@@ -288,19 +289,24 @@ func (w *writer) gathered() {
 	w.gather, w.control, w.start = w.gather[:0], w.control[:0], w.pos
 }
 
-// flush writes and syncs, in parts that a working disk can do within the stall timeout.
+// flush writes and syncs, in parts of up to writeMax bytes.
 func (w *writer) flush() error {
 	off := w.start
 	for bufs := w.gather; len(bufs) > 0; {
-		n, bytes := 0, int64(0)
-		for n < len(bufs) && (n == 0 || bytes+int64(len(bufs[n])) <= writeMax) {
-			bytes += int64(len(bufs[n]))
+		n, bytes := 0, 0
+		for n < len(bufs) && bytes+len(bufs[n]) <= writeMax {
+			bytes += len(bufs[n])
 			n++
 		}
-		if err := w.write(bufs[:n], off, true); err != nil {
+		part := bufs[:n]
+		if n == 0 { // one buffer is too large by itself
+			part, bytes = [][]byte{bufs[0][:writeMax]}, writeMax
+			bufs[0] = bufs[0][writeMax:]
+		}
+		if err := w.write(part, off, true); err != nil {
 			return err
 		}
-		bufs, off = bufs[n:], off+bytes
+		bufs, off = bufs[n:], off+int64(bytes)
 	}
 	return nil
 }
