@@ -273,6 +273,9 @@ func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
 		q.gone[seq] = struct{}{}
 	}
 	q.leaving++
+	if a == Requeue {
+		q.returning++
+	}
 	e.control.settle(q.id, a, seq, bytes)
 }
 

@@ -165,6 +165,9 @@ func (e *Engine) committed(settles []settling) {
 			continue
 		}
 		q.leaving -= s.count
+		if s.kind == Requeue {
+			q.returning -= s.count
+		}
 		for _, r := range s.ranges {
 			for seq := r.First; seq <= r.Last; seq++ {
 				if len(q.gone) > 0 {

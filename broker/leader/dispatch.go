@@ -41,6 +41,9 @@ func (r *round) of(s *sub) *outgoing {
 
 // dispatch hands out ready messages of q while there are consumers with credit.
 func (e *Engine) dispatch(q *served) {
+	if q.returning > 0 {
+		return // a message goes back to its place before what is behind it goes out
+	}
 	if len(q.gets) == 0 && !slices.ContainsFunc(q.subs, (*sub).hasCredit) {
 		return
 	}

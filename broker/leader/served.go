@@ -27,6 +27,7 @@ type served struct {
 	marking    bool   // a Mark is under way
 	gets       []pendingGet
 	retry      bool // a later look is on its way
+	returning  int  // requeues that are not applied yet: what comes next may be among them
 	sealing    bool // a delete with if-unused is under way: no new consumers
 }
 

@@ -1,0 +1,149 @@
+package transient
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+const q1, q2 queue.ID = 1, 2
+
+// writer publishes to a log and settles in it.
+type writer struct {
+	t   *testing.T
+	log *Log
+	seq uint64
+}
+
+func newWriter(t *testing.T) *writer {
+	w := &writer{t: t, log: NewLog(func([]queue.ID) {})}
+	w.control(queue.Configure{Queue: q1}, queue.Configure{Queue: q2})
+	return w
+}
+
+func (w *writer) propose(batch []byte) []queue.Answer {
+	w.t.Helper()
+	var answers []queue.Answer
+	w.log.Propose(batch, func(list []queue.Answer, err error) {
+		if err != nil {
+			w.t.Fatalf("Propose: %v", err)
+		}
+		answers = list
+	})
+	if answers == nil {
+		w.t.Fatal("Propose returned before done was called")
+	}
+	return answers
+}
+
+func (w *writer) control(cs ...queue.Command) []queue.Answer {
+	w.t.Helper()
+	return w.propose(queue.EncodeCommands(cs...))
+}
+
+func (w *writer) publish(to []queue.ID, bodies ...[]byte) {
+	w.t.Helper()
+	var b queue.Builder
+	for _, body := range bodies {
+		b.Add(to, &queue.Message{RoutingKey: "k", Body: body, TTL: queue.NoTTL})
+	}
+	w.seq++
+	w.propose(b.Seal(queue.Session{Incarnation: 1, Epoch: 1}, w.seq))
+}
+
+func (w *writer) ack(q queue.ID, first, last uint64) {
+	w.t.Helper()
+	w.control(queue.Settle{Queue: q, Kind: queue.Ack, Ranges: []queue.Range{{First: first, Last: last}}})
+}
+
+func (w *writer) body(q queue.ID, seq uint64) []byte {
+	w.t.Helper()
+	var it queue.Item
+	var ok bool
+	w.log.Locked(func(s *queue.State) { it, ok = s.Queue(q).Lookup(seq) })
+	if !ok {
+		w.t.Fatalf("queue %d has no message %d", q, seq)
+	}
+	m, err := w.log.Message(it.Ref)
+	if err != nil {
+		w.t.Fatalf("Message(%v): %v", it.Ref, err)
+	}
+	return m.Body
+}
+
+func (w *writer) kept() (bytes uint64, batches, single int) {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	for _, b := range w.log.batches {
+		bytes += uint64(len(b))
+	}
+	for _, m := range w.log.single {
+		bytes += uint64(len(m.Body))
+	}
+	return bytes, len(w.log.batches), len(w.log.single)
+}
+
+// One message that nobody acknowledges must not keep what was published
+// around it and after it.
+func TestAStuckMessageKeepsNothingElse(t *testing.T) {
+	w := newWriter(t)
+	body := bytes.Repeat([]byte("x"), 8<<10)
+	w.publish([]queue.ID{q1}, []byte("stuck"), body, body)
+	w.ack(q1, 2, 3)
+	next := uint64(4)
+	for range 2_000 { // 32 MiB
+		w.publish([]queue.ID{q1}, body, body)
+		w.ack(q1, next, next+1)
+		next += 2
+	}
+	if kept, _, _ := w.kept(); kept > 3*sweepBytes {
+		t.Fatalf("%d bytes kept for one live message of 5", kept)
+	}
+	if got := w.body(q1, 1); string(got) != "stuck" {
+		t.Fatalf("body of the stuck message: %q", got)
+	}
+}
+
+// What is swept is what is settled, in every queue that a message went to.
+func TestSweepKeepsEveryLiveMessage(t *testing.T) {
+	w := newWriter(t)
+	for i := range 3_000 {
+		pad := bytes.Repeat([]byte{'.'}, 4<<10)
+		w.publish([]queue.ID{q1, q2}, fmt.Appendf(pad, "%d", i))
+		seq := uint64(i + 1)
+		if i%7 != 0 {
+			w.ack(q1, seq, seq)
+		}
+		if i%11 != 0 {
+			w.ack(q2, seq, seq)
+		}
+	}
+	for i := range 3_000 {
+		want := fmt.Sprint(i)
+		for q, every := range map[queue.ID]int{q1: 7, q2: 11} {
+			if i%every == 0 {
+				if got := w.body(q, uint64(i+1)); string(bytes.TrimLeft(got, ".")) != want {
+					t.Fatalf("queue %d, message %d: %q", q, i+1, got[len(got)-8:])
+				}
+			}
+		}
+	}
+}
+
+func TestAMalformedBatchIsRefused(t *testing.T) {
+	w := newWriter(t)
+	for _, batch := range [][]byte{nil, {1}, {9, 9, 9}} {
+		called := false
+		w.log.Propose(batch, func(_ []queue.Answer, err error) {
+			called = true
+			if err == nil {
+				t.Errorf("Propose(% x): no error", batch)
+			}
+		})
+		if !called {
+			t.Errorf("Propose(% x): done was not called", batch)
+		}
+	}
+}

@@ -1,0 +1,402 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/transient"
+)
+
+var seed = flag.Int64("seed", 1, "of the faults")
+
+// shaky is a log whose leader changes: a batch may be lost before it is
+// appended, or its answer after.
+type shaky struct {
+	*transient.Log
+	mu   sync.Mutex
+	rng  *rand.Rand
+	calm bool
+}
+
+var errShaken = errors.New("leadership lost")
+
+func (l *shaky) Propose(batch []byte, done func([]queue.Answer, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch n := l.rng.Intn(10); {
+	case l.calm || n > 2:
+		l.Log.Propose(batch, done)
+	case n == 0:
+		done(nil, leader.ErrNotLeading)
+	case n == 1:
+		done(nil, errShaken)
+	default:
+		l.Log.Propose(batch, func([]queue.Answer, error) {})
+		done(nil, errShaken)
+	}
+}
+
+// local is a node that leads group 1 now and then.
+type local struct {
+	mu     sync.Mutex
+	engine *leader.Engine
+	term   uint64
+}
+
+func (l *local) Engine(uint64) (*leader.Engine, uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.engine, l.term, l.engine != nil
+}
+
+func (l *local) Leader(uint64) (string, bool) { return "self", true }
+
+func (l *local) set(e *leader.Engine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engine = e; e != nil {
+		l.term++
+	}
+}
+
+// lead runs an engine over log until the returned function is called.
+func (l *local) lead(log leader.Log, cfg leader.Config) (stop func()) {
+	cfg.Log = log
+	e := leader.New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx) // an engine whose log is shaken ends with its error: the next one leads
+	}()
+	l.set(e)
+	return func() { l.set(nil); cancel(); <-done }
+}
+
+func newEdge(t *testing.T, l *local) *Edge {
+	e := New(Config{
+		Self:    leader.EdgeID{Node: "self", Epoch: 1},
+		Session: queue.Session{Incarnation: 7, Epoch: 1},
+		Local:   l,
+		Locate:  func(queue.ID) (Target, bool) { return Target{Group: 1}, true },
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := e.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return e
+}
+
+// tally counts confirms.
+type tally struct {
+	mu   sync.Mutex
+	seen map[uint64]int
+	err  error
+}
+
+func (c *tally) Confirmed(tags []uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tag := range tags {
+		c.seen[tag]++
+	}
+	c.err = errors.Join(c.err, err)
+}
+
+func (c *tally) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.seen)
+}
+
+// Whatever is lost on the way, each message is appended once, in order, and
+// confirmed once, after it was appended.
+func TestRetryAppendsOnceAndInOrder(t *testing.T) {
+	for s := *seed; s < *seed+20; s++ {
+		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { retry(t, s) }) })
+	}
+}
+
+func retry(t *testing.T, seed int64) {
+	const messages = 3_000
+	const q queue.ID = 5
+	l := &local{}
+	log := &shaky{rng: rand.New(rand.NewSource(seed)), Log: transient.NewLog(func([]queue.ID) {})}
+	defer l.lead(log, leader.Config{})()
+	e := newEdge(t, l)
+	confirms := &tally{seen: make(map[uint64]int)}
+	pauses := rand.New(rand.NewSource(seed))
+	for i := range messages {
+		m := queue.Message{Body: fmt.Appendf(nil, "%d", i), TTL: queue.NoTTL}
+		if err := e.Publish(t.Context(), []queue.ID{q}, &m, Receipt{Confirms: confirms, Tag: uint64(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if pauses.Intn(20) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for confirms.count() < messages {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if confirms.err != nil {
+		t.Fatal(confirms.err)
+	}
+	for tag, n := range confirms.seen {
+		if n != 1 {
+			t.Fatalf("message %d was confirmed %d times", tag, n)
+		}
+	}
+	next := uint64(0)
+	for i := range messages {
+		var it queue.Item
+		var ok bool
+		log.Locked(func(s *queue.State) { it, ok = s.Queue(q).After(next) })
+		if !ok {
+			t.Fatalf("the queue ends after %d of %d messages", i, messages)
+		}
+		next = it.Seq
+		if m, err := log.Message(it.Ref); err != nil || string(m.Body) != fmt.Sprint(i) {
+			t.Fatalf("message %d in the queue is %q, %v", i, m.Body, err)
+		}
+	}
+	log.Locked(func(s *queue.State) {
+		if n := s.Queue(q).Messages(); n != messages {
+			t.Errorf("%d messages in the queue, want %d", n, messages)
+		}
+	})
+}
+
+// hold is a consumer that keeps what it gets.
+type hold struct {
+	mu        sync.Mutex
+	got       []leader.Delivery
+	cancelled error
+}
+
+func (h *hold) Deliver(ds []leader.Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got = append(h.got, ds...)
+}
+
+func (h *hold) Cancelled(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cancelled = err
+}
+
+func (h *hold) take() (list []leader.Delivery) {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list, h.got = h.got, nil
+	return list
+}
+
+func bodies(ds []leader.Delivery) (list []string) {
+	for _, d := range ds {
+		flag := ""
+		if d.Redelivered {
+			flag = "*"
+		}
+		list = append(list, string(d.Message.Body)+flag)
+	}
+	return list
+}
+
+func wantBodies(t *testing.T, what string, got []leader.Delivery, want ...string) {
+	t.Helper()
+	if fmt.Sprint(bodies(got)) != fmt.Sprint(want) {
+		t.Fatalf("%s: got %v, want %v", what, bodies(got), want)
+	}
+}
+
+// consumerRig is one node whose group changes its leader under its consumers.
+type consumerRig struct {
+	t    *testing.T
+	l    *local
+	log  *transient.Log
+	edge *Edge
+	stop func()
+}
+
+const rigQueue queue.ID = 5
+
+func newConsumerRig(t *testing.T) *consumerRig {
+	r := &consumerRig{t: t, l: &local{}}
+	r.log = transient.NewLog(func(touched []queue.ID) {
+		if e, _, ok := r.l.Engine(1); ok {
+			e.Applied(touched)
+		}
+	})
+	r.edge = newEdge(t, r.l)
+	r.lead()
+	t.Cleanup(func() { r.stop() })
+	if err := r.edge.Configure(t.Context(), rigQueue, queue.Settings{Name: "q"}); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *consumerRig) lead() {
+	r.stop = r.l.lead(r.log, leader.Config{
+		Edges: func() []leader.EdgeID { return []leader.EdgeID{r.edge.cfg.Self} },
+		Announce: func(context.Context, leader.EdgeID) (bool, error) {
+			_, term, _ := r.l.Engine(1)
+			return r.edge.Announced(1, term, "self"), nil
+		},
+	})
+}
+
+// change lets another leader take over.
+func (r *consumerRig) change() {
+	r.stop()
+	time.Sleep(50 * time.Millisecond)
+	r.lead()
+	time.Sleep(time.Second)
+}
+
+func (r *consumerRig) publish(list ...string) {
+	for _, body := range list {
+		m := queue.Message{Body: []byte(body), TTL: queue.NoTTL}
+		if err := r.edge.Publish(r.t.Context(), []queue.ID{rigQueue}, &m, Receipt{}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *consumerRig) subscribe(messages int) (*Subscription, *hold) {
+	h := &hold{}
+	s, err := r.edge.Subscribe(r.t.Context(), rigQueue, leader.Consumer{Messages: messages, Bytes: 1 << 20}, h)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s, h
+}
+
+func one(seq uint64) []queue.Range { return []queue.Range{{First: seq, Last: seq}} }
+
+// A consumer keeps what it holds over a change of leaders, gets the rest from
+// the new one, and its answers count there.
+func TestConsumersResumeAtTheNextLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newConsumerRig(t)
+		s, h := r.subscribe(2)
+		r.publish("1", "2", "3", "4")
+		got := h.take()
+		wantBodies(t, "within the credit", got, "1", "2")
+		r.stop()
+		s.Settle(leader.Ack, one(got[0].Seq)) // nobody leads
+		s.Credit(1, 0)
+		r.lead()
+		time.Sleep(time.Second)
+		wantBodies(t, "at the next leader", h.take(), "3*") // within the Mark: it may have been delivered
+		s.Settle(leader.Requeue, one(got[1].Seq))
+		s.Credit(1, 0)
+		time.Sleep(time.Second)
+		wantBodies(t, "what was requeued", h.take(), "2*")
+		c, err := r.edge.Counts(t.Context(), rigQueue)
+		if err != nil || c != (leader.Counts{Ready: 1, Unacked: 2, Consumers: 1}) {
+			t.Fatalf("Counts = %+v, %v", c, err)
+		}
+	})
+}
+
+func TestCancelAndReleaseOverAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newConsumerRig(t)
+		s, h := r.subscribe(1)
+		r.publish("1", "2")
+		wantBodies(t, "one", h.take(), "1")
+		if err := s.Cancel(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.change()
+		_, other := r.subscribe(5)
+		wantBodies(t, "1 is held though its consumer is cancelled", other.take(), "2*")
+		s.Release()
+		r.change()
+		wantBodies(t, "released", other.take(), "1*")
+		wantBodies(t, "nothing for the cancelled one", h.take())
+	})
+}
+
+func TestGetHoldsUntilItIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newConsumerRig(t)
+		r.publish("1", "2")
+		synctest.Wait()
+		got, held, err := r.edge.Get(t.Context(), rigQueue, false)
+		if err != nil || !got.OK || string(got.Delivery.Message.Body) != "1" || got.Remaining != 1 {
+			t.Fatalf("Get = %+v, %v", got, err)
+		}
+		if again, _, err := r.edge.Get(t.Context(), rigQueue, true); err != nil || string(again.Delivery.Message.Body) != "2" {
+			t.Fatalf("Get(noAck) = %+v, %v", again, err)
+		}
+		held.Settle(leader.Requeue, one(got.Delivery.Seq))
+		synctest.Wait()
+		if again, _, err := r.edge.Get(t.Context(), rigQueue, true); err != nil || !again.Delivery.Redelivered {
+			t.Fatalf("Get after the requeue = %+v, %v", again, err)
+		}
+		if none, held, err := r.edge.Get(t.Context(), rigQueue, false); err != nil || none.OK || held != nil {
+			t.Fatalf("Get of an empty queue = %+v, %v, %v", none, held, err)
+		}
+		synctest.Wait()
+		if a, err := r.edge.attachment(Target{Group: 1}); err != nil || len(a.subs) != 0 {
+			t.Fatalf("%d holders left, %v", len(a.subs), err)
+		}
+	})
+}
+
+func TestConsumersHearThatTheirQueueIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newConsumerRig(t)
+		_, h := r.subscribe(1)
+		if err := r.edge.ForgetQueue(t.Context(), rigQueue, Target{Group: 1}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !errors.Is(h.cancelled, leader.ErrNoQueue) {
+			t.Fatalf("cancelled: %v", h.cancelled)
+		}
+	})
+}
+
+// Publish blocks at the bound and goes on when there is an answer.
+func TestPublishBlocksAtTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &local{}
+		e := newEdge(t, l)
+		e.cfg.UnconfirmedBytes = 10_000
+		m := queue.Message{Body: make([]byte, 1_000), TTL: queue.NoTTL}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		n := 0
+		for ; e.Publish(ctx, []queue.ID{1}, &m, Receipt{}) == nil; n++ {
+			if n > 100 {
+				t.Fatal("no bound")
+			}
+		}
+		if n < 5 || n > 10 {
+			t.Fatalf("%d messages of 1,064 bytes within 10,000", n)
+		}
+		defer l.lead(transient.NewLog(func([]queue.ID) {}), leader.Config{})()
+		if err := e.Publish(t.Context(), []queue.ID{1}, &m, Receipt{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
