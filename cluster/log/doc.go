@@ -17,8 +17,8 @@
 //	segment = header block | records | footer record | trailer   (the last two when sealed)
 //
 // Header block, 4096 bytes; the header stands in it twice, at 0 and at 2048.
-// Its first 20 bytes keep their meaning in every version, so that an older
-// program can tell that a folder is newer (ErrNewer):
+// It keeps this layout in every version, so that an older program can tell that
+// a folder is newer (ErrNewer):
 //
 //	0   8  magic "WARRENLG"
 //	8   4  version, now 1
