@@ -1,9 +1,11 @@
 package meta
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -107,6 +109,54 @@ func (d *simDisk) setCrashed(crashed bool) {
 	d.crashed = crashed
 }
 
+// simSnapshots shows a snapshot when it is whole, which raft.InmemSnapshotStore
+// does not wait for.
+type simSnapshots struct {
+	mu   sync.Mutex
+	last *simSnapshot
+}
+
+type simSnapshot struct {
+	bytes.Buffer
+	store *simSnapshots
+	meta  raft.SnapshotMeta
+}
+
+func (s *simSnapshots) Create(version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	return &simSnapshot{store: s, meta: raft.SnapshotMeta{Version: version, ID: fmt.Sprintf("%d-%d", term, index),
+		Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex}}, nil
+}
+
+func (s *simSnapshots) List() ([]*raft.SnapshotMeta, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil, nil
+	}
+	meta := s.last.meta
+	return []*raft.SnapshotMeta{&meta}, nil
+}
+
+func (s *simSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil || s.last.meta.ID != id {
+		return nil, nil, errCrashed
+	}
+	meta := s.last.meta
+	return &meta, io.NopCloser(bytes.NewReader(s.last.Bytes())), nil
+}
+
+func (s *simSnapshot) ID() string    { return s.meta.ID }
+func (s *simSnapshot) Cancel() error { return nil }
+func (s *simSnapshot) Close() error {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.meta.Size = int64(s.Len())
+	s.store.last = s
+	return nil
+}
+
 func newSimCluster(t *testing.T) *simCluster {
 	level := slog.Level(100)
 	if os.Getenv("WARREN_TEST_LOG") != "" {
@@ -120,7 +170,7 @@ func newSimCluster(t *testing.T) *simCluster {
 
 // add makes a node with an empty disk; it does not run yet.
 func (c *simCluster) add(name string, change func(*Config)) *simNode {
-	n := &simNode{c: c, disk: &simDisk{InmemStore: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}}
+	n := &simNode{c: c, disk: &simDisk{InmemStore: raft.NewInmemStore(), snapshots: &simSnapshots{}}}
 	n.disk.delay = c.delay
 	n.disk.written = func(key, value []byte) {
 		var l pb.MetaLedger
@@ -169,12 +219,33 @@ func (n *simNode) start() {
 		n.c.t.Fatal(err)
 	}
 	m.Register(n.server)
+	n.watchAnswers(m)
 	n.meta = m
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel, n.ended = cancel, make(chan error, 1)
 	go n.server.Serve(n.listener)
 	go func() { n.ended <- m.Run(ctx) }()
 	go n.c.connect()
+}
+
+// watchAnswers fails the test when the process applies a command twice.
+func (n *simNode) watchAnswers(m *Meta) {
+	type command struct {
+		origin        string
+		epoch, number uint64
+	}
+	applied := make(map[command]uint64)
+	finish := m.fsm.finish
+	m.fsm.finish = func(answers []answer) {
+		for _, a := range answers {
+			c := command{a.origin, a.epoch, a.number}
+			if at, twice := applied[c]; twice {
+				n.c.t.Errorf("%s applied %+v at %d and again at %d", n.id(), c, at, a.index)
+			}
+			applied[c] = a.index
+		}
+		finish(answers)
+	}
 }
 
 // stop is a kill -9: nothing is written from this instant on.

@@ -13,9 +13,13 @@ const (
 	heartbeatTimeout = time.Second
 	leaseTimeout     = 500 * time.Millisecond
 	commitTimeout    = time.Second // the notice is faster; this is the fallback
-	maxAppend        = 16          // entries of up to 256 KiB in one request
+	maxAppend        = 64          // entries of up to 256 KiB in one request
 	snapshotLook     = 10 * time.Second
 )
+
+// attacher is a transport that wants to know whose it is, to keep the lease and to
+// speed up the succession of a killed leader.
+type attacher interface{ Attach(*raft.Raft) }
 
 // openRaft starts this node's Raft; a node that forms the cluster begins with
 // itself as the only voter, any other with nothing until the leader adds it.
@@ -41,6 +45,9 @@ func (m *Meta) openRaft() (*raft.Raft, error) {
 	r, err := raft.NewRaft(conf, m.fsm, st.Log, st.Stable, st.Snapshots, m.cfg.Transport)
 	if err != nil {
 		return nil, fmt.Errorf("open the meta group: %w", err)
+	}
+	if t, ok := m.cfg.Transport.(attacher); ok {
+		t.Attach(r)
 	}
 	return r, nil
 }

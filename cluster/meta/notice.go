@@ -26,8 +26,8 @@ const (
 //   - A follower takes it only if its log holds the entry (index and term), so all
 //     before it equals the leader's, too. It then commits up to
 //     min(LeaderCommit, its last index), which is the entry itself, whatever it has
-//     behind it. A larger LeaderCommit would not be safe: hashicorp/raft does not
-//     bound it by the last entry that was checked.
+//     behind it. hashicorp/raft does not bound the commit by the entry that was
+//     checked, so a notice must never carry a commit index beyond it.
 //   - It appends nothing, so the leader's match and next indexes stay true.
 type notifier struct {
 	self raft.ServerID
