@@ -216,15 +216,15 @@ func (ch *channel) qos(m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
 		return fault(wire.NotImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
-	if m.Global {
-		ch.out.mu.Lock()
-		ch.limit = int(m.PrefetchCount)
-		ch.out.mu.Unlock()
-		ch.grant()
-	} else {
-		ch.prefetch = int(m.PrefetchCount)
-	}
 	ch.send(&wire.BasicQosOk{})
+	if !m.Global {
+		ch.prefetch = int(m.PrefetchCount)
+		return nil
+	}
+	ch.out.mu.Lock()
+	ch.limit = int(m.PrefetchCount)
+	ch.out.mu.Unlock()
+	ch.grant()
 	return nil
 }
 
