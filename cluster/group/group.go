@@ -36,6 +36,7 @@ type Group struct {
 
 	proposing sync.Mutex // keeps proposals in the order of their futures
 	stopping  bool       // Raft takes nothing more
+	ended     bool       // nobody passes answers on any more
 	proposals chan proposal
 	calls     sync.WaitGroup // what Raft still owes an answer
 	closed    chan struct{}
@@ -65,9 +66,19 @@ func (g *Group) Propose(batch []byte, done func([]queue.Answer, error)) {
 	if _, err := queue.Decode(batch); err != nil {
 		p.err = fmt.Errorf("group %d: %w: %w", g.id, leader.ErrNotLeading, err)
 	}
+	if !g.enqueue(p, batch) {
+		done(nil, errStopping)
+	}
+}
+
+// enqueue puts a proposal in line, for Raft and for its answer; false: the group
+// is closed and nobody would answer.
+func (g *Group) enqueue(p proposal, batch []byte) bool {
 	g.proposing.Lock()
 	defer g.proposing.Unlock()
 	switch {
+	case g.ended:
+		return false
 	case p.err != nil:
 	case g.stopping:
 		p.err = errStopping
@@ -75,11 +86,8 @@ func (g *Group) Propose(batch []byte, done func([]queue.Answer, error)) {
 		g.calls.Add(1)
 		p.future = g.raft.ApplyLog(raft.Log{Data: batch}, proposeTimeout)
 	}
-	select {
-	case g.proposals <- p:
-	case <-g.closed:
-		go done(nil, errStopping) // not under the lock; there is nobody left to keep an order with
-	}
+	g.proposals <- p
+	return true
 }
 
 // begin says whether Raft may be asked for something now; whoever was told yes
@@ -264,7 +272,10 @@ func (g *Group) stop() error {
 		c.Close() // what waits for a peer ends, or Raft would wait for it
 	}
 	err := down.Error()
-	close(g.closed)
+	g.proposing.Lock()
+	g.ended = true
+	g.proposing.Unlock()
+	close(g.closed) // what is in line is still answered
 	if err != nil {
 		return fmt.Errorf("stop group %d: %w", g.id, err)
 	}

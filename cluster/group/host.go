@@ -78,7 +78,7 @@ type Host struct {
 	cfg    Config
 	logger *slog.Logger
 
-	mu     sync.Mutex
+	mu      sync.Mutex
 	groups  map[uint64]*Group
 	opening map[uint64]bool
 	ctx     context.Context // of Run; nil before
@@ -249,7 +249,7 @@ func (h *Host) raftConfig(g *Group) *raft.Config {
 	// payload and all: frequent snapshots, which are small, keep starts short.
 	conf.SnapshotInterval = 10 * time.Second
 	conf.SnapshotThreshold = 512
-	conf.ShutdownOnRemove = false // the host stops groups
+	conf.ShutdownOnRemove = false  // the host stops groups
 	conf.TrailingLogs = ^uint64(0) // bodies are in the log: it is never cut by Raft
 	conf.NoLegacyTelemetry = true
 	conf.NotifyCh = g.changes
