@@ -106,10 +106,3 @@ func parseHeaderBlock(dir string, b []byte) (*segment, error) {
 	}
 	return nil, fmt.Errorf("header block: %w", ErrCorrupt)
 }
-
-// limit is the bound for records' ends.
-func (s *segment) limit() int64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.end
-}
