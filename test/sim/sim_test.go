@@ -1,23 +1,26 @@
 package sim
 
 import (
+	"flag"
+	"fmt"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
-func TestForms(t *testing.T) {
-	began := time.Now()
-	synctest.Test(t, func(t *testing.T) {
-		c := NewCluster(t, 1, 3)
-		start := time.Now()
-		c.Start()
-		c.AwaitReady(60 * time.Second)
-		t.Log("ready after", time.Since(start))
-		time.Sleep(20 * time.Second)
-		c.Close()
-		t.Log(c.Failed())
-		t.Log(c.log.String())
-	})
-	t.Log("real", time.Since(began))
+var (
+	seed      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and print its log")
+	schedules = flag.Int("schedules", 200, "how many schedules to run")
+)
+
+func TestSchedules(t *testing.T) {
+	if *seed != 0 {
+		synctest.Test(t, func(t *testing.T) { Schedule(t, *seed, true) })
+		return
+	}
+	for i := range *schedules {
+		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { Schedule(t, uint64(i+1), false) })
+		})
+	}
 }
