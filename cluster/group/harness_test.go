@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,9 @@ type world struct {
 	epochs    uint64
 	mu        sync.Mutex
 	preferred string
+
+	sockets   bool // real ones, and the log in memory without a disk below it
+	addresses sync.Map
 }
 
 func newWorld(t testing.TB) *world {
@@ -59,7 +63,43 @@ func (w *world) prefer(id string) {
 	w.preferred = id
 }
 
+// entries is a log in memory.
+type entries struct{ *raft.InmemStore }
+
+func (e entries) Payload(index uint64) ([]byte, error) {
+	var l raft.Log
+	err := e.GetLog(index, &l)
+	return l.Data, err
+}
+
+func (w *world) listen(id string) (net.Listener, error) {
+	if !w.sockets {
+		address, _ := w.Address(id)
+		return w.network.Listen(address)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		w.addresses.Store(id, l.Addr().String())
+	}
+	return l, err
+}
+
+func (w *world) dialer(id string) func(context.Context, string) (net.Conn, error) {
+	if w.sockets {
+		return nil
+	}
+	host, _, _ := strings.Cut(id, "@")
+	return w.network.Dialer(host)
+}
+
 func (w *world) Address(serverID string) (string, bool) {
+	if w.sockets {
+		address, ok := w.addresses.Load(serverID)
+		if !ok {
+			return "", false
+		}
+		return address.(string), true
+	}
 	host, _, _ := strings.Cut(serverID, "@")
 	return host + ":1", true
 }
@@ -97,17 +137,20 @@ func (w *world) start(id string, initial ...string) *process {
 	identity := peer.Identity{ServerID: id, Epoch: w.epochs, ClusterID: func() string { return "c" }}
 	server, err := peer.NewServer(peer.ServerConfig{Identity: identity, Logger: quiet})
 	w.check(err)
-	address, _ := w.Address(id)
-	host, _, _ := strings.Cut(id, "@")
-	conns, err := peer.NewConns(peer.ConnsConfig{Identity: identity, Resolver: w, Dial: w.network.Dialer(host), Logger: quiet})
+	conns, err := peer.NewConns(peer.ConnsConfig{Identity: identity, Resolver: w, Dial: w.dialer(id), Logger: quiet})
 	w.check(err)
 	transports, err := peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: conns, Logger: quiet}, server)
 	w.check(err)
 	shared, err := log.Open(d.fs, "log", log.Config{SegmentBytes: 1 << 20, Logger: quiet})
 	w.check(err)
 	p.host, err = NewHost(Config{
-		Self:      id,
-		Entries:   func(g uint64) (Entries, error) { return shared.Group(g), nil },
+		Self: id,
+		Entries: func(g uint64) (Entries, error) {
+			if w.sockets {
+				return entries{raft.NewInmemStore()}, nil
+			}
+			return shared.Group(g), nil
+		},
 		Stable:    func(uint64) (raft.StableStore, error) { return d.stable, nil },
 		Snapshots: func(uint64) (raft.SnapshotStore, error) { return d.snapshots, nil },
 		Transport: func(g uint64) Transport { return transport{transports.Transport(g)} },
@@ -126,7 +169,7 @@ func (w *world) start(id string, initial ...string) *process {
 		Logger: quiet,
 	})
 	w.check(err)
-	l, err := w.network.Listen(address)
+	l, err := w.listen(id)
 	w.check(err)
 
 	rest, restDone := background(
