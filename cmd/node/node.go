@@ -398,6 +398,9 @@ func (n *Node) homeAlive(home leader.EdgeID) (alive bool) {
 // start runs the parts in order; it returns when clients are served.
 func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 	p.start("log", n.log.Run)
+	if watched, ok := n.stable.(interface{ Run(context.Context) error }); ok {
+		p.start("votes and terms", watched.Run) // a hanging disk ends the node here, too
+	}
 	p.start("membership", n.members.Run)
 	p.start("connections to nodes", n.conns.Run)
 	p.start("server for nodes", func(ctx context.Context) error { return n.server.Run(ctx, peers) })
