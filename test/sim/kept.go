@@ -76,15 +76,15 @@ func (p *process) store(name string) *store {
 	return &store{p: p, name: name, seen: d.stores[name].clone()}
 }
 
-// write changes what the process sees and, while it lives, what is kept. It
-// takes as long as a sync of the disk does.
+// write changes what is kept, unless the process has ended, and what the process
+// sees. It takes as long as a sync of the disk does.
 func (s *store) write(change func(*kept)) {
 	d := s.p.machine.disk
-	if !s.p.dead.Load() {
+	if !s.p.detached.Load() {
 		_ = s.p.files.SyncDir("/gate") // waits as long as a sync; a disk that fails fails in the shared log
 	}
 	d.mu.Lock()
-	if !s.p.dead.Load() {
+	if !s.p.detached.Load() {
 		change(d.stores[s.name])
 	}
 	d.mu.Unlock()

@@ -37,16 +37,17 @@ type Machine struct {
 
 // process is one life of a node.
 type process struct {
-	machine *Machine
-	files   *memfs.FS
-	gossip  *memnet.Transport
-	cancel  context.CancelFunc
-	dead    atomic.Bool // set first, with the disk's lock held: nothing it does counts any more
-	doomed  atomic.Bool // its end is wanted
-	ready   chan struct{}
-	ended   chan struct{} // node.Run has returned
-	err     error         // why
-	node    *node.Node    // once ready
+	machine  *Machine
+	files    *memfs.FS
+	gossip   *memnet.Transport
+	cancel   context.CancelFunc
+	dead     atomic.Bool // it has no network
+	detached atomic.Bool // set with the disk's lock held: it has no part in what is kept
+	doomed   atomic.Bool // its end is wanted
+	ready    chan struct{}
+	ended    chan struct{} // node.Run has returned
+	err      error         // why
+	node     *node.Node    // once ready
 }
 
 // Start starts the node's process.
@@ -117,7 +118,9 @@ func (m *Machine) Stop() {
 	}
 }
 
-// end takes everything from a process: from this instant on it is as if it did not run.
+// end takes everything from a process: from this instant on it is as if it did not
+// run. What is left of it goes on with a disk of its own and nobody to talk to. The
+// network goes first, so that nobody hears of what the disk has not kept.
 func (m *Machine) end(p *process, dark bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,26 +128,24 @@ func (m *Machine) end(p *process, dark bool) {
 		return
 	}
 	m.process = nil
-	m.disk.mu.Lock()
+	m.dark = dark
 	p.dead.Store(true)
 	if dark {
-		m.disk.files = p.files.Crash()
-	} else {
-		m.disk.files = p.files.Clone()
-		p.files.Crash()
-	}
-	m.disk.mu.Unlock()
-	if dark {
-		m.dark = true
 		m.c.network.Vanish(m.host)
 		p.gossip.Crash()
+	} else if err := p.gossip.Shutdown(); err != nil {
+		m.c.failure("%s: gossip: %v", m.Name, err)
 	}
 	m.c.network.Kill(m.host) // in the dark it is felt when the machine is back
-	if !dark {
-		if err := p.gossip.Shutdown(); err != nil {
-			m.c.failure("%s: gossip: %v", m.Name, err)
-		}
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	p.detached.Store(true)
+	if dark {
+		m.disk.files = p.files.Fork()
+	} else {
+		m.disk.files = p.files.Clone()
 	}
+	p.files.Release()
 	p.cancel()
 }
 
@@ -226,7 +227,12 @@ func (p *process) listen(addr string) (net.Listener, error) {
 	if p.dead.Load() {
 		return nil, errDead
 	}
-	return p.machine.c.network.Listen(addr)
+	ln, err := p.machine.c.network.Listen(addr)
+	if err == nil && p.dead.Load() {
+		ln.Close()
+		return nil, errDead
+	}
+	return ln, err
 }
 
 func (p *process) dial(ctx context.Context, addr string) (net.Conn, error) {

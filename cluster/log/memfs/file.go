@@ -112,10 +112,11 @@ func (n *node) crash(rng *rand.Rand, share float64) *node {
 
 func survive(rng *rand.Rand, share float64, before, after *page) *page {
 	if rng.IntN(4) > 0 { // the page in one
-		if rng.Float64() < share {
-			return after
+		if rng.Float64() >= share || after == nil {
+			return before
 		}
-		return before
+		c := *after // which may be written to further
+		return &c
 	}
 	var torn, b, a page
 	if before != nil {

@@ -75,13 +75,26 @@ func (d *FS) Crash() *FS {
 		close(d.hung)
 		d.hung = nil
 	}
+	return d.forkLocked()
+}
+
+// Fork returns the disk as Crash does, and this one goes on: for the rest of a process that
+// nobody hears any more.
+func (d *FS) Fork() *FS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.forkLocked()
+}
+
+func (d *FS) forkLocked() *FS {
 	next := New(d.rng.Uint64())
+	durable := maps.Clone(d.durable)
 	for _, c := range d.pending[:d.rng.IntN(len(d.pending)+1)] {
-		apply(d.durable, c)
+		apply(durable, c)
 	}
 	share := []float64{0, 1, d.rng.Float64()}[d.rng.IntN(3)]
-	for _, name := range slices.Sorted(maps.Keys(d.durable)) {
-		n := d.durable[name].crash(d.rng, share)
+	for _, name := range slices.Sorted(maps.Keys(durable)) {
+		n := durable[name].crash(d.rng, share)
 		next.names[name], next.durable[name] = n, n
 	}
 	return next
