@@ -55,7 +55,8 @@ func (t *Transport) beat(id raft.ServerID, r *raft.AppendEntriesRequest, resp *r
 	}
 }
 
-// serveBeat answers a heartbeat of a leader here and now, past the disk.
+// serveBeat answers a heartbeat of a leader here and now, past the disk: only
+// the first one of a term that this node has not voted in makes it write.
 func (t *Transport) serveBeat(leader string, b *pb.RaftBeat) *pb.RaftBeatAnswer {
 	t.follows(leader)
 	handler := t.heartbeat.Load()

@@ -95,36 +95,39 @@ func (c *conn) hold(ctx context.Context) {
 			pause(ctx, formationPause)
 			continue
 		}
-		err := c.linkOnce(ctx)
+		stood, err := c.linkOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if Refused(err) {
+		switch {
+		case Refused(err):
 			c.conns.noteRefusal(c.id, err)
 			pause(ctx, refusedPause)
-			continue
+		case stood < retryPause: // else the next dial tells at once whether the process is gone
+			pause(ctx, retryPause)
 		}
-		pause(ctx, retryPause)
 	}
 }
 
-func (c *conn) linkOnce(ctx context.Context) error {
+// linkOnce holds the link until it breaks; it reports how long it stood.
+func (c *conn) linkOnce(ctx context.Context) (stood time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := pb.NewRaftClient(c.grpc).Link(ctx, grpc.WaitForReady(true))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	silence := time.AfterFunc(linkTimeout, c.breakConn)
 	header, err := stream.Header()
 	silence.Stop()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(header.Get(keyNode)) == 0 { // not let in: the status says why
 		_, err = stream.Recv()
-		return err
+		return 0, err
 	}
+	began := time.Now()
 	c.wasUp.Store(true)
 	c.link.up()
 	c.conns.cfg.Logger.Debug("link up", "peer", c.id)
@@ -133,7 +136,7 @@ func (c *conn) linkOnce(ctx context.Context) error {
 	c.link.down(err)
 	c.conns.cfg.Logger.Info("link down", "peer", c.id, "reason", err)
 	c.conns.tellUp(c.id, false)
-	return err
+	return time.Since(began), err
 }
 
 func pause(ctx context.Context, d time.Duration) {
