@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -26,6 +28,8 @@ const (
 	devPeer   = 7956
 	// devStopTimeout is what a node has to stop before it is killed.
 	devStopTimeout = 25 * time.Second
+	// restartPause is what a node that ended rests before it is started again.
+	restartPause = 2 * time.Second
 )
 
 // dev is a cluster of processes on this machine.
@@ -33,11 +37,14 @@ type dev struct {
 	nodes int
 	data  string
 	out   io.Writer
-	procs []*devNode
+	procs []*devNode // by index
 	ended chan *devNode
+
+	following atomic.Bool // warnings go to the terminal
 }
 
 type devNode struct {
+	index          int
 	name, dir, log string
 	cmd            *exec.Cmd
 	err            error
@@ -78,13 +85,53 @@ func (d *dev) run(ctx context.Context) error {
 	if err := d.table(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(d.out, "stopping")
-		return nil
-	case n := <-d.ended:
-		return d.failure(n)
+	return d.follow(ctx)
+}
+
+// follow keeps the cluster running: a node that ends, or is killed to see what
+// happens, is started again.
+func (d *dev) follow(ctx context.Context) error {
+	d.following.Store(true)
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(d.out, "stopping")
+			return nil
+		case n := <-d.ended:
+			fmt.Fprintf(d.out, "%v; starting it again\n", d.failure(n))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(restartPause):
+			}
+			if err := d.start(n.index); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// follower passes a node's log on to its file, and warnings to the terminal as well.
+type follower struct {
+	d    *dev
+	name string
+	file io.WriteCloser
+	rest []byte
+}
+
+func (f *follower) Write(b []byte) (int, error) {
+	f.rest = append(f.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(f.rest, []byte("\n"))
+		if !ok {
+			break
+		}
+		if f.d.following.Load() && (bytes.Contains(line, []byte("level=WARN")) || bytes.Contains(line, []byte("level=ERROR"))) {
+			fmt.Fprintf(f.d.out, "%s: %s\n", f.name, line)
+		}
+		f.rest = rest
+	}
+	return f.file.Write(b)
 }
 
 func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
@@ -94,17 +141,17 @@ func (d *dev) start(i int) error {
 	if err != nil {
 		return err
 	}
-	n := &devNode{name: "node" + strconv.Itoa(i+1), done: make(chan struct{})}
+	n := &devNode{index: i, name: "node" + strconv.Itoa(i+1), done: make(chan struct{})}
 	n.dir = filepath.Join(d.data, n.name)
 	n.log = filepath.Join(d.data, n.name+".log")
 	if err := os.MkdirAll(d.data, 0o750); err != nil {
 		return err
 	}
-	logs, err := os.Create(n.log)
+	logs, err := os.OpenFile(n.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		return err
 	}
-	defer logs.Close()
+	output := &follower{d: d, name: n.name, file: logs}
 	seeds := make([]string, d.nodes)
 	for j := range seeds {
 		seeds[j] = address(devGossip + j)
@@ -112,14 +159,18 @@ func (d *dev) start(i int) error {
 	n.cmd = exec.Command(self, "server", "--name", n.name, "--data", n.dir,
 		"--listen", address(devAMQP+i), "--gossip", address(devGossip+i), "--peer", address(devPeer+i),
 		"--seeds", strings.Join(seeds, ","), "--expect", strconv.Itoa(d.nodes))
-	n.cmd.Stdout, n.cmd.Stderr = logs, logs
+	n.cmd.Stdout, n.cmd.Stderr = output, output
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C comes to this process, which stops them in order
 	if err := n.cmd.Start(); err != nil {
-		return err
+		return errors.Join(err, logs.Close())
 	}
-	d.procs = append(d.procs, n)
+	if i < len(d.procs) {
+		d.procs[i] = n
+	} else {
+		d.procs = append(d.procs, n)
+	}
 	go func() {
-		n.err = n.cmd.Wait()
+		n.err = errors.Join(n.cmd.Wait(), logs.Close())
 		close(n.done)
 		d.ended <- n
 	}()
@@ -161,7 +212,10 @@ func (d *dev) failure(n *devNode) error {
 		return errors.Join(fmt.Errorf("%s ended: %w", n.name, n.err), err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return fmt.Errorf("%s ended: %s (log: %s)", n.name, strings.TrimPrefix(lines[len(lines)-1], "warren: "), n.log)
+	if why, ok := strings.CutPrefix(lines[len(lines)-1], "warren: "); ok {
+		return fmt.Errorf("%s ended: %s (log: %s)", n.name, why, n.log)
+	}
+	return fmt.Errorf("%s ended: %w (log: %s)", n.name, n.err, n.log)
 }
 
 // table prints where the cluster is.
