@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
+
+const deposedLook = 100 * time.Millisecond
 
 // Apply carries out a definition and returns when every live node has applied it,
 // or after VisibleTimeout. A refusal is topology's; ErrUnavailable (ErrNoQuorum
@@ -113,11 +116,29 @@ func (m *Meta) send(ctx context.Context, b *pb.MetaBatch) error {
 	if err != nil {
 		return err
 	}
+	go m.cancelWhenDeposed(ctx, cancel, leader)
 	resp, err := pb.NewMetaClient(conn).Forward(ctx, &pb.MetaForwardRequest{Batch: b})
 	if err == nil && !resp.GetCommitted() {
 		err = errNotLeader
 	}
 	return err
+}
+
+// cancelWhenDeposed ends a call to a leader that hangs as soon as another is known.
+// It ends with the call.
+func (m *Meta) cancelWhenDeposed(ctx context.Context, cancel context.CancelFunc, leader string) {
+	tick := time.NewTicker(deposedLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if now := m.Leader(); now != leader && now != "" {
+			cancel()
+		}
+	}
 }
 
 // leads reports whether this node's Raft believes to lead.

@@ -23,11 +23,17 @@ const (
 // bind returns when the node belongs to a cluster: one that it found formed, or
 // one that it formed itself.
 func (m *Meta) bind(ctx context.Context) error {
+	var reported time.Time
 	for m.ledger.clusterID() == "" {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		done, err := m.bindOnce(ctx)
+		seen := m.survey(ctx)
+		if time.Since(reported) >= waitReport {
+			m.log.Info("looks for its cluster", "sees", len(seen)+1, "expects", m.cfg.Expect, "promised", m.ledger.promisedTo())
+			reported = time.Now()
+		}
+		done, err := m.bindOnce(ctx, seen)
 		if err != nil {
 			return err
 		}
@@ -39,8 +45,9 @@ func (m *Meta) bind(ctx context.Context) error {
 	return nil
 }
 
-func (m *Meta) bindOnce(ctx context.Context) (bool, error) {
-	seen := m.survey(ctx)
+// bindOnce joins a cluster among those seen or, if it is for this node to do so,
+// tries to form one.
+func (m *Meta) bindOnce(ctx context.Context, seen []*pb.MetaStatusResponse) (bool, error) {
 	if id, err := formedCluster(seen); id != "" || err != nil {
 		if err != nil {
 			m.log.Error("cannot join", "error", err)

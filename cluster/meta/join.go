@@ -16,19 +16,26 @@ import (
 const (
 	joinTimeout = 5 * time.Second
 	awaitMargin = 50 * time.Millisecond
+	waitReport  = 10 * time.Second // between two lines about what a node waits for
 )
 
 // register enters this process in the cluster and waits until the node has
 // applied that itself, which it does only when it is up to date.
 func (m *Meta) register(ctx context.Context) error {
+	reported := time.Now()
 	for !m.registered() {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := m.joinOnce(ctx); err != nil {
-			m.log.Debug("not joined yet", "error", err)
-			pause(ctx, lookInterval)
+		err := m.joinOnce(ctx)
+		if err == nil {
+			continue
 		}
+		if time.Since(reported) >= waitReport {
+			m.log.Warn("not joined yet", "error", err)
+			reported = time.Now()
+		}
+		pause(ctx, lookInterval)
 	}
 	var id string
 	m.fsm.view(func(s *state) { id = s.clusterID })

@@ -13,9 +13,28 @@ import (
 // to MaxVoters live ones vote: first a dead voter loses its vote, then another
 // node gets it. One change at a time is all that Raft allows.
 func (t *tenure) members(ctx context.Context, v view) error {
+	step, err := t.nextChange(ctx, v)
+	if err != nil || step == nil {
+		return err
+	}
+	t.m.log.Info("changes the meta group", "node", step.node, "change", step.what)
+	if err := step.change().Error(); err != nil {
+		return fmt.Errorf("%s: %s: %w", step.node, step.what, err)
+	}
+	t.m.nudge()
+	return nil
+}
+
+// memberChange is one change of the group's configuration.
+type memberChange struct {
+	node, what string
+	change     func() raft.IndexFuture
+}
+
+func (t *tenure) nextChange(ctx context.Context, v view) (*memberChange, error) {
 	conf := t.raft.GetConfiguration()
 	if err := conf.Error(); err != nil {
-		return fmt.Errorf("read the configuration of the meta group: %w", err)
+		return nil, fmt.Errorf("read the configuration of the meta group: %w", err)
 	}
 	var voters, others []string
 	for _, s := range conf.Configuration().Servers {
@@ -25,30 +44,53 @@ func (t *tenure) members(ctx context.Context, v view) error {
 			others = append(others, string(s.ID))
 		}
 	}
+	gone := func(id string) bool { return superseded(v.nodes, id) && !v.alive[id] }
 	for _, n := range v.nodes {
-		if !slices.Contains(voters, n.ID) && !slices.Contains(others, n.ID) {
-			t.m.nudge()
-			return addMember(t.raft, n.ID) // its registration was all that a lost leader managed
+		// Its registration was all that a lost leader managed.
+		if !gone(n.ID) && !slices.Contains(voters, n.ID) && !slices.Contains(others, n.ID) {
+			return t.enter(n.ID), nil
 		}
+	}
+	if i := slices.IndexFunc(others, gone); i >= 0 {
+		return t.remove(others[i]), nil
 	}
 	spare, ok := t.spare(ctx, v, others)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	for _, id := range voters {
-		gone := superseded(v.nodes, id) && !v.alive[id]
-		if gone || len(voters) >= t.m.cfg.MaxVoters && t.deadFor(id, t.m.cfg.ReplaceAfter) {
-			t.m.log.Info("a dead node loses its vote in the meta group", "node", id, "successor", spare)
-			t.m.nudge()
-			return t.raft.DemoteVoter(raft.ServerID(id), 0, enqueueTimeout).Error()
+		if gone(id) || len(voters) >= t.m.cfg.MaxVoters && t.deadFor(id, t.m.cfg.ReplaceAfter) {
+			return t.demote(id), nil
 		}
 	}
 	if len(voters) >= t.m.cfg.MaxVoters {
-		return nil
+		return nil, nil
 	}
-	t.m.log.Info("a node gets a vote in the meta group", "node", spare)
-	t.m.nudge()
-	return t.raft.AddVoter(raft.ServerID(spare), raft.ServerAddress(spare), 0, enqueueTimeout).Error()
+	return t.promote(spare), nil
+}
+
+func (t *tenure) enter(id string) *memberChange {
+	return &memberChange{id, "member", func() raft.IndexFuture {
+		return t.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, enqueueTimeout)
+	}}
+}
+
+func (t *tenure) promote(id string) *memberChange {
+	return &memberChange{id, "voter", func() raft.IndexFuture {
+		return t.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, enqueueTimeout)
+	}}
+}
+
+func (t *tenure) demote(id string) *memberChange {
+	return &memberChange{id, "no vote, it is dead", func() raft.IndexFuture {
+		return t.raft.DemoteVoter(raft.ServerID(id), 0, enqueueTimeout)
+	}}
+}
+
+func (t *tenure) remove(id string) *memberChange {
+	return &memberChange{id, "no member, another has its name", func() raft.IndexFuture {
+		return t.raft.RemoveServer(raft.ServerID(id), 0, enqueueTimeout)
+	}}
 }
 
 // spare finds the longest-standing live non-voter that has applied what the leader has.
