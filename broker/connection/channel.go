@@ -25,7 +25,8 @@ type channel struct {
 	replies     string // queue of the direct reply-to consumer
 	prefetch    int    // of consumers to come; 0: no limit
 	confirms    bool   // in confirm mode
-	published   uint64 // in confirm mode
+	published   uint64
+	unconfirmed uint64 // of those: before confirm.select
 	tx          *transaction
 	message     queue.Message // scratch
 	to          []queue.ID    // scratch
@@ -44,6 +45,9 @@ type channel struct {
 	limited   int // of their deliveries that are unacknowledged
 	outcomes  outcomes
 	holders   map[*holder]struct{} // subscriptions to be released
+	known     uint64               // publishes whose outcome is known
+	awaited   uint64               // caughtUp is closed when so many are
+	caughtUp  chan struct{}        // nil: nobody waits
 }
 
 func newChannel(c *conn, id uint16) *channel {

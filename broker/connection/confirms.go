@@ -1,7 +1,9 @@
 package connection
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -31,6 +33,52 @@ func (r receipts) Confirmed(tags []uint64, err error) {
 	r.ch.out.confirm(r.ch, tags, err == nil)
 }
 
+// arrivals is a channel without confirms, as the Publisher sees it.
+type arrivals struct{ ch *channel }
+
+// Confirmed counts.
+func (a arrivals) Confirmed(tags []uint64, _ error) {
+	o := a.ch.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a.ch.arrived(len(tags))
+}
+
+// arrived notes that the outcome of n more publishes is known. The outbox is locked.
+func (ch *channel) arrived(n int) {
+	ch.known += uint64(n)
+	if ch.caughtUp != nil && ch.known >= ch.awaited {
+		close(ch.caughtUp)
+		ch.caughtUp = nil
+	}
+}
+
+// awaitPublishesMax is how long a method waits for the publishes before it.
+const awaitPublishesMax = time.Second
+
+// awaitPublishes waits until what the channel has published is in its queues: who
+// publishes and then looks expects to see it (C5). Publishes that take long, for
+// want of a majority, are not waited for.
+func (ch *channel) awaitPublishes(ctx context.Context) {
+	var caughtUp chan struct{}
+	ch.out.mu.Lock()
+	if ch.known < ch.published {
+		caughtUp = make(chan struct{})
+		ch.awaited, ch.caughtUp = ch.published, caughtUp
+	}
+	ch.out.mu.Unlock()
+	if caughtUp == nil {
+		return
+	}
+	timer := time.NewTimer(awaitPublishesMax)
+	defer timer.Stop()
+	select {
+	case <-caughtUp:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // confirmWindow turns outcomes into basic.ack and basic.nack. An answer is
 // "multiple" only when it covers no tag that is open or was answered before:
 // clients that put answers in order again must not take a nack for an ack.
@@ -44,7 +92,7 @@ type confirmWindow struct {
 func (w *confirmWindow) append(dst []byte, channel uint16, o *outcomes) []byte {
 	for _, s := range joined(o.nacks) {
 		dst = w.tell(dst, s, func(dst []byte, tag uint64, multiple bool) []byte {
-			return wire.AppendMethodFrame(dst, channel, &wire.BasicNack{DeliveryTag: tag, Multiple: multiple})
+			return wire.AppendNack(dst, channel, tag, multiple)
 		})
 	}
 	for _, s := range joined(o.acks) {

@@ -119,7 +119,11 @@ func (c *conn) serve(ctx context.Context) {
 	}()
 	if !stop() || err != nil {
 		if err != nil {
-			c.logger.Info("client not connected", "error", err)
+			level := slog.LevelInfo
+			if errors.Is(err, io.EOF) { // a health check
+				level = slog.LevelDebug
+			}
+			c.logger.Log(ctx, level, "client not connected", "error", err)
 		}
 		return
 	}

@@ -16,6 +16,7 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
+	ch.awaitPublishes(ctx)
 	asked, cancel := ch.call(ctx)
 	defer cancel()
 	d, remaining, held, ok, err := ch.c.cfg.Queues.Get(asked, q.ID, m.NoAck)

@@ -79,6 +79,7 @@ func (o *outbox) put(frames []byte) {
 // confirm notes what became of publishes on ch.
 func (o *outbox) confirm(ch *channel, tags []uint64, ack bool) {
 	o.mu.Lock()
+	ch.arrived(len(tags))
 	if o.ended || ch.shut {
 		o.mu.Unlock()
 		return

@@ -49,13 +49,15 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 	return ch.hand(ctx, to, m, c.publish.Mandatory, ch.nextReceipt())
 }
 
-// nextReceipt counts a publish in confirm mode.
+// nextReceipt counts a publish. Without confirms only the channel itself wants to
+// know what became of it.
 func (ch *channel) nextReceipt() Receipt {
-	if !ch.confirms {
-		return Receipt{}
-	}
 	ch.published++
-	return Receipt{Confirms: receipts{ch}, Tag: ch.published}
+	if ch.confirms {
+		return Receipt{Confirms: receipts{ch}, Tag: ch.published - ch.unconfirmed}
+	}
+	ch.unconfirmed++
+	return Receipt{Confirms: arrivals{ch}, Tag: ch.published}
 }
 
 // hand gives m to the Publisher, or back to the client when nobody wants it.
@@ -64,26 +66,24 @@ func (ch *channel) hand(ctx context.Context, to []queue.ID, m *queue.Message, ma
 		if mandatory {
 			ch.giveBack(m)
 		}
-		ch.confirmNow(r, nil)
+		r.confirm(nil)
 		return nil
 	}
 	err := ch.c.cfg.Publisher.Publish(ctx, to, m, r)
-	switch {
-	case err == nil || ctx.Err() != nil:
+	if err == nil || ctx.Err() != nil {
 		return err
-	case r.Confirms != nil: // the client learns it where it looks for it
-		ch.c.logger.Warn("publish refused", "channel", ch.id, "error", err)
-		ch.confirmNow(r, err)
-		return nil
 	}
-	return err
+	if _, silent := r.Confirms.(arrivals); silent {
+		return err
+	}
+	ch.c.logger.Warn("publish refused", "channel", ch.id, "error", err)
+	r.confirm(err) // the client learns it where it looks for it
+	return nil
 }
 
-func (ch *channel) confirmNow(r Receipt, err error) {
-	if r.Confirms != nil {
-		tag := [1]uint64{r.Tag}
-		r.Confirms.Confirmed(tag[:], err)
-	}
+func (r Receipt) confirm(err error) {
+	tag := [1]uint64{r.Tag}
+	r.Confirms.Confirmed(tag[:], err)
 }
 
 // giveBack returns an unroutable message to its publisher.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/broker/connection"
 	"github.com/warrenmq/warren/broker/connection/conntest"
@@ -272,4 +273,43 @@ func TestI6Transactions(t *testing.T) {
 	c.Publish(1, &wire.BasicPublish{RoutingKey: "q"}, wire.Properties{}, "m")
 	c.Send(1, &wire.TxCommit{})
 	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - partial tx completion")
+}
+
+// C5: who publishes and then looks sees what was published, confirms or not; but
+// publishes that take long are not waited for.
+func TestC5LooksSeePublishes(t *testing.T) {
+	bubble(t, func(t *testing.T, b *conntest.Broker, _ *connection.Listener, c *conntest.Client) {
+		c.Declare(1, &wire.QueueDeclare{Queue: "q"})
+		look := func(want time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			c.Counts(1, "q")
+			if passed := time.Since(begin); passed != want {
+				t.Errorf("looked after %v, want %v", passed, want)
+			}
+		}
+		publish := func(exchange string) {
+			c.Publish(1, &wire.BasicPublish{Exchange: exchange, RoutingKey: "q"}, wire.Properties{}, "m")
+		}
+		publish("")
+		publish("amq.topic") // to nobody
+		look(0)
+		b.HoldConfirms()
+		publish("")
+		time.AfterFunc(100*time.Millisecond, func() { b.ReleaseConfirms(nil, 3) })
+		look(100 * time.Millisecond)
+		c.Send(1, &wire.ConfirmSelect{})
+		conntest.Expect[*wire.ConfirmSelectOk](c, 1)
+		publish("")
+		c.Send(1, &wire.QueueDeclare{Queue: "q", Passive: true})
+		time.AfterFunc(100*time.Millisecond, func() { b.ReleaseConfirms(nil, 1) })
+		begin := time.Now()
+		for range 2 { // ack and declare-ok, in either order
+			if _, m := c.Method(); m.Name() == "queue.declare-ok" && time.Since(begin) != 100*time.Millisecond {
+				t.Errorf("looked after %v", time.Since(begin))
+			}
+		}
+		publish("")
+		look(time.Second)
+	})
 }

@@ -95,6 +95,7 @@ func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error
 	}
 	ok := wire.QueueDeclareOk{Queue: q.Name}
 	if !created && !m.NoWait {
+		ch.awaitPublishes(ctx)
 		asked, cancel := ch.call(ctx)
 		defer cancel()
 		ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
@@ -184,6 +185,7 @@ func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
 	if err != nil {
 		return err
 	}
+	ch.awaitPublishes(ctx)
 	asked, cancel := ch.call(ctx)
 	defer cancel()
 	purged, err := ch.c.cfg.Queues.Purge(asked, q.ID)
@@ -210,6 +212,7 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 	case err != nil:
 		return err
 	default:
+		ch.awaitPublishes(ctx)
 		asked, cancel := ch.call(ctx)
 		defer cancel()
 		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused, m.IfEmpty, ch.c.id)
