@@ -28,13 +28,27 @@ func notLeading(group uint64) error {
 	return status.Errorf(codes.FailedPrecondition, "group %d is not led here", group)
 }
 
-// Publish takes one session's batches.
+// Publish takes one session's batches. It ends with the first that gets no answer:
+// the edge learns of it by the stream's end, and sends again what is unanswered.
 func (s *Server) Publish(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishReply]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	replies := newOutbox[*pb.PublishReply](ctx, cancel, stream.Send)
 	defer replies.wait()
 	defer cancel()
+	batches := make(chan error, 1)
+	go func() { batches <- s.batches(stream, replies, cancel) }()
+	select {
+	case err := <-batches:
+		return err
+	case <-ctx.Done():
+		return status.Error(codes.Unavailable, "what became of a batch is not known")
+	}
+}
+
+// batches passes a session's batches to the engine until the stream ends; fail
+// hears of one whose outcome is not known.
+func (s *Server) batches(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishReply], replies *outbox[*pb.PublishReply], fail func()) error {
 	var engine *leader.Engine
 	for {
 		r, err := stream.Recv()
@@ -53,7 +67,7 @@ func (s *Server) Publish(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.P
 		}
 		engine.Publish(r.Batch, func(a queue.Answer, err error) {
 			if err != nil {
-				cancel() // unknown: the edge asks the next leader
+				fail()
 				return
 			}
 			replies.put(&pb.PublishReply{Seq: seq, Status: uint32(a.Status), Refused: a.Refused})
