@@ -13,7 +13,7 @@ import (
 	pb "github.com/warrenmq/warren/proto"
 )
 
-var seeds = flag.Int("seeds", 40, "schedules of faults for each test that is driven by a seed")
+var seeds = flag.Int("seeds", 25, "schedules of faults for each test that is driven by a seed")
 
 func forSeeds(t *testing.T, f func(t *testing.T, c *simCluster, rng *rand.Rand)) {
 	for seed := range *seeds {
