@@ -32,7 +32,8 @@ type Group struct {
 	entries   Entries
 	transport Transport
 	logger    *slog.Logger
-	changes   chan bool // Raft's NotifyCh
+	changes   chan bool          // Raft's NotifyCh
+	retire    context.CancelFunc // ends run; guarded by the host's mu, nil before it runs
 
 	proposing sync.Mutex // keeps proposals in the order of their futures
 	stopping  bool       // Raft takes nothing more

@@ -108,7 +108,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.mu.Lock()
 	h.ctx = ctx
 	for _, g := range h.groups {
-		h.lives.Go(func() { g.run(ctx) })
+		h.live(g)
 	}
 	h.mu.Unlock()
 	<-ctx.Done()
@@ -189,10 +189,35 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 	}
 	defer h.mu.Unlock()
 	h.groups[id] = g
-	if ctx := h.ctx; ctx != nil {
-		h.lives.Go(func() { g.run(ctx) })
+	if h.ctx != nil {
+		h.live(g)
 	}
 	return nil
+}
+
+// live lets g run until the host ends or retires it. The caller holds mu.
+func (h *Host) live(g *Group) {
+	ctx, retire := context.WithCancel(h.ctx)
+	g.retire = retire
+	h.lives.Go(func() {
+		defer retire()
+		g.run(ctx)
+	})
+}
+
+// Retire stops this node's replica of a group, whose log is damaged: it must
+// not vote, nor serve, with a log that it cannot read.
+func (h *Host) Retire(id uint64) error {
+	h.mu.Lock()
+	g := h.groups[id]
+	delete(h.groups, id)
+	if g == nil || g.retire == nil || h.ctx.Err() != nil {
+		h.mu.Unlock()
+		return nil
+	}
+	g.retire()
+	h.mu.Unlock()
+	return g.stop()
 }
 
 func (h *Host) open(id uint64, initial []string) (*Group, error) {

@@ -155,7 +155,7 @@ func (n *Node) path(elem ...string) string {
 // openDisk opens the shared log, the meta group's stores, votes and terms.
 func (n *Node) openDisk() (err error) {
 	w := n.cfg.World
-	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{Logger: n.logger}); err != nil {
+	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{Logger: n.logger, OnCorrupt: n.corrupt}); err != nil {
 		return err
 	}
 	n.closers = append(n.closers, n.log)
@@ -364,6 +364,17 @@ func (n *Node) entries(id uint64) (group.Entries, error) {
 		return nil, fmt.Errorf("its log is damaged and is not served: %w", err)
 	}
 	return n.log.Group(id), nil
+}
+
+// corrupt hears that a group's log cannot be read any more. Its replica here
+// stops: it serves nothing and does not vote; the other replicas go on.
+func (n *Node) corrupt(id uint64, cause error) {
+	n.logger.Error("the log of a queue group is damaged; its replica on this node stops", "group", id, "error", cause)
+	go func() { // the log calls from a read, which the group may be waiting for
+		if err := n.host.Retire(id); err != nil {
+			n.logger.Error("the replica did not stop", "group", id, "error", err)
+		}
+	}()
 }
 
 func (n *Node) peers() []cluster.Peer {
