@@ -49,12 +49,6 @@ const openCredit = 2048
 // unackedMax is how many deliveries a consumer without prefetch may leave unacknowledged.
 const unackedMax = 1 << 20
 
-// cost is what a delivery takes of the byte credit. It must be what its leader
-// takes (broker/leader).
-func cost(d *leader.Delivery) int64 {
-	return int64(len(d.Message.Body) + len(d.Message.Properties) + 64)
-}
-
 // Deliver sends messages to the client, as far as the limits of its channel
 // allow; the others go back unseen.
 func (k *consumer) Deliver(ds []leader.Delivery) {
@@ -71,7 +65,7 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 		case k.over && (k.noAck || k.sub == nil): // the end of the subscription is under way
 		case k.over || k.refusing || k.full() && len(k.waiting) == 0 && k.flowing():
 			unseen = addSeq(unseen, ds[i].Seq)
-			bytes += cost(&ds[i])
+			bytes += ds[i].Cost()
 			k.granted--
 			k.refusing = true
 		case !k.flowing() || len(k.waiting) > 0:
@@ -130,7 +124,7 @@ func (k *consumer) flush() (unseen []queue.Range, bytes int64) {
 		d := &k.waiting[i]
 		if k.refusing || k.full() {
 			unseen = addSeq(unseen, d.Seq)
-			bytes += cost(d)
+			bytes += d.Cost()
 			k.granted--
 			k.refusing = true
 			continue

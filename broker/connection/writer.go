@@ -119,8 +119,8 @@ func (w *writer) encodeAnswer(p *parcel) error {
 
 func (w *writer) encodeDelivery(p *parcel) error {
 	k, m := p.to, &p.delivery.Message
-	k.written += cost(&p.delivery)
-	if k.written == cost(&p.delivery) {
+	k.written += p.delivery.Cost()
+	if k.written == p.delivery.Cost() {
 		w.paid = append(w.paid, k)
 	}
 	if k.counts && p.delivery.Returned > 0 {

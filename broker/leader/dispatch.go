@@ -67,7 +67,7 @@ func (e *Engine) dispatch(q *served) {
 		if s.consumer.Messages >= 0 {
 			s.messages--
 		}
-		size := len(d.Message.Body) + len(d.Message.Properties) + 64
+		size := int(d.Cost())
 		s.bytes -= int64(size)
 		o := r.of(s)
 		o.list = append(o.list, d)

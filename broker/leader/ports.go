@@ -47,6 +47,14 @@ type Delivery struct {
 	Message     queue.Message
 }
 
+// Cost is what the delivery takes of its subscription's byte credit: body and
+// properties, and a little for what surrounds them. Leader, edge and channel
+// must count alike, or credit leaks.
+func (d *Delivery) Cost() int64 {
+	const surroundings = 64
+	return int64(len(d.Message.Body)+len(d.Message.Properties)) + surroundings
+}
+
 // Answer is what became of a delivery.
 type Answer uint8
 

@@ -288,9 +288,8 @@ func (s *subscription) delivered(list []leader.Delivery) (Deliveries, []leader.D
 		return nil, nil
 	}
 	for i := range list {
-		m := &list[i].Message
 		s.messages--
-		s.bytes -= int64(len(m.Body) + len(m.Properties) + 64)
+		s.bytes -= list[i].Cost()
 		if !s.consumer.NoAck {
 			s.held[list[i].Seq] = struct{}{}
 		}

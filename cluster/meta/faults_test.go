@@ -80,6 +80,10 @@ func TestCommandsTakeEffectOnceUnderFaults(t *testing.T) {
 				t.Errorf("%s was declared once and added %d times", name, times)
 			}
 		}
+		eventually(t, 30*time.Second, "equal states", func() bool {
+			want := snapshotOf(t, nodes[0])
+			return !slices.ContainsFunc(nodes[1:], func(n *simNode) bool { return !slices.Equal(snapshotOf(t, n), want) })
+		})
 		for _, n := range nodes {
 			for i := range kept {
 				for _, name := range kept[i] {
@@ -94,10 +98,6 @@ func TestCommandsTakeEffectOnceUnderFaults(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, 30*time.Second, "equal states", func() bool {
-			want := snapshotOf(t, nodes[0])
-			return !slices.ContainsFunc(nodes[1:], func(n *simNode) bool { return !slices.Equal(snapshotOf(t, n), want) })
-		})
 	})
 }
 

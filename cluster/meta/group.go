@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/warrenmq/warren/cluster/peer"
 )
 
 const (
@@ -34,7 +36,7 @@ func (m *Meta) openRaft() (*raft.Raft, error) {
 	conf.SnapshotThreshold = 1 << 40 // by size, not by count: see snapshots
 	conf.SnapshotInterval = time.Hour
 	conf.NoLegacyTelemetry = true
-	conf.Logger = raftLogger(m.log)
+	conf.Logger = peer.RaftLogger(m.log)
 
 	st := m.cfg.Stores
 	if m.ledger.forming() {
