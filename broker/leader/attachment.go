@@ -66,8 +66,12 @@ func (a *Attachment) Detach() {
 	a.e.inbox.post(func() { a.e.detached(a.at) })
 }
 
-// handle runs one request.
+// handle runs one request. What comes late over a stream that broke or was
+// replaced is asked again over the next.
 func (e *Engine) handle(at *attachment, r Request) {
+	if !at.attached {
+		return
+	}
 	switch r := r.(type) {
 	case Subscribe:
 		at.out.Send(Subscribed{Sub: r.Sub, Err: e.subscribe(at, r)})
@@ -229,7 +233,6 @@ func (e *Engine) release(s *sub) {
 		e.answer(q, s, seq, Requeue)
 	}
 	q.drop(s)
-	q.gets = slices.DeleteFunc(q.gets, func(g pendingGet) bool { return g.sub == s.id && g.at == s.at })
 	e.deactivate(s)
 }
 
@@ -290,7 +293,7 @@ func (e *Engine) get(at *attachment, r Get) {
 		at.out.Send(Got{Sub: r.Sub, Err: ErrExclusive})
 		return
 	}
-	q.gets = append(q.gets, pendingGet{at: at, sub: r.Sub, noAck: r.NoAck})
+	q.gets = append(q.gets, pendingGet{at.holder(r.Sub, q, r.NoAck), r.NoAck})
 	e.dirty[q.id] = struct{}{}
 }
 

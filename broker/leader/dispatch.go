@@ -161,8 +161,7 @@ func (e *Engine) reserve(q *served, seq uint64) {
 
 // pendingGet is a basic.get that waits for its answer.
 type pendingGet struct {
-	at    *attachment
-	sub   uint64
+	s     *sub // holds what it gets
 	noAck bool
 }
 
@@ -170,20 +169,23 @@ type pendingGet struct {
 func (e *Engine) answerGets(q *served) bool {
 	for len(q.gets) > 0 {
 		g := q.gets[0]
-		s := g.at.holder(g.sub, q, g.noAck)
-		d, ok := e.take(q, s)
+		if !g.s.at.attached {
+			q.gets = q.gets[1:] // it asks again when it is back
+			continue
+		}
+		d, ok := e.take(q, g.s)
 		if !ok && q.marking && e.hasReady(q) {
 			return false // there is one, and it may be delivered as soon as the Mark is committed
 		}
 		q.gets = q.gets[1:]
-		got := Got{Sub: g.sub}
+		got := Got{Sub: g.s.id}
 		if ok {
-			got = Got{Sub: g.sub, OK: true, Delivery: d, Remaining: e.readyCount(q)}
+			got = Got{Sub: g.s.id, OK: true, Delivery: d, Remaining: e.readyCount(q)}
 		}
 		if ok && g.noAck {
-			e.control.send(g.at, got)
+			e.control.send(g.s.at, got)
 		} else {
-			g.at.out.Send(got)
+			g.s.at.out.Send(got)
 		}
 	}
 	return true

@@ -46,7 +46,11 @@ func newRig(t *testing.T, cfg leader.Config) *rig {
 
 // start lets a new engine lead over the same log.
 func (r *rig) start(cfg leader.Config) {
-	cfg.Log = r.log
+	if slow, ok := cfg.Log.(*slowLog); ok {
+		slow.Log = r.log
+	} else {
+		cfg.Log = r.log
+	}
 	cfg.Unused = func(id queue.ID) { r.unused = append(r.unused, id) }
 	engine := leader.New(cfg)
 	ctx, stop := context.WithCancel(context.Background())
@@ -411,5 +415,132 @@ func TestMarkIsReservedAheadOfDeliveries(t *testing.T) {
 				t.Errorf("mark %d after 10,000 deliveries", m)
 			}
 		})
+	})
+}
+
+// slowLog is a log without a lease at times, and whose answers take long.
+type slowLog struct {
+	*transient.Log
+	mu      sync.Mutex
+	lease   func() bool // nil: held
+	holding bool
+	waiting []func()
+}
+
+func (l *slowLog) Leased() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lease == nil || l.lease()
+}
+
+func (l *slowLog) Propose(batch []byte, done func([]queue.Answer, error)) {
+	l.Log.Propose(batch, func(answers []queue.Answer, err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.holding {
+			l.waiting = append(l.waiting, func() { done(answers, err) })
+			return
+		}
+		done(answers, err)
+	})
+}
+
+// leased says from now on what Leased answers.
+func (l *slowLog) leased(f func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lease = f
+}
+
+// hold keeps answers back until it is called with false.
+func (l *slowLog) hold(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holding = on
+	for _, answer := range l.waiting {
+		answer()
+	}
+	l.waiting = nil
+}
+
+func never() bool { return false }
+
+// A basic.get whose edge does not wait any more takes no message: nobody would
+// ever answer for it.
+func TestGetThatNobodyWaitsForTakesNothing(t *testing.T) {
+	leave := map[string]func(*rig, *leader.Attachment) (*leader.Attachment, *recorder){
+		"released": func(r *rig, at *leader.Attachment) (*leader.Attachment, *recorder) {
+			request(r.t, at, leader.Release{Sub: 1})
+			return nil, nil
+		},
+		"gone": func(r *rig, at *leader.Attachment) (*leader.Attachment, *recorder) {
+			at.Detach()
+			time.Sleep(6 * time.Second)
+			return nil, nil
+		},
+		"asked again over a new stream": func(r *rig, at *leader.Attachment) (*leader.Attachment, *recorder) {
+			at, o := r.attach("a")
+			request(r.t, at, leader.Resume{Sub: 1, Queue: q1, Cancelled: true}, leader.Resumed{}, leader.Get{Sub: 1, Queue: q1})
+			return at, o
+		},
+	}
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &slowLog{}
+				r := newRig(t, leader.Config{Log: log})
+				at, _ := r.attach("a")
+				log.leased(never)
+				request(t, at, leader.Resumed{}, leader.Get{Sub: 1, Queue: q1})
+				synctest.Wait()
+				at2, o2 := leave(r, at)
+				synctest.Wait()
+				r.publish("1", "2")
+				log.leased(nil)
+				time.Sleep(time.Second)
+				if at2 != nil {
+					want(t, "the one that waits", o2.take(), "1:got true 1 left 1")
+					request(t, at2, leader.Settle{Sub: 1, Queue: q1, Number: 1, Answer: leader.Requeue, Ranges: seqs(1, 1)})
+					time.Sleep(time.Second)
+				}
+				c, err := r.engine.Counts(t.Context(), q1)
+				if err != nil || c.Ready != 2 || c.Unacked != 0 {
+					t.Fatalf("Counts = %+v, %v", c, err)
+				}
+			})
+		})
+	}
+}
+
+// A basic.get that waits while its queue is deleted is answered.
+func TestGetHearsThatItsQueueIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log})
+		at, o := r.attach("a")
+		log.leased(never)
+		request(t, at, leader.Resumed{}, leader.Get{Sub: 1, Queue: q1})
+		if err := r.engine.Forget(t.Context(), q1); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "an end", o.take(), "1:cancelled no such queue")
+	})
+}
+
+// While an edge is away its consumers get nothing: what needs no acknowledgement
+// would be lost, and other consumers could have the rest.
+func TestNothingIsHandedToAnEdgeThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{})
+		at, o := r.attach("a")
+		c := leader.Consumer{NoAck: true, Messages: -1, Bytes: 1 << 20}
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: c})
+		o.take()
+		at.Detach()
+		r.publish("1", "2")
+		synctest.Wait()
+		at, o = r.attach("a")
+		request(t, at, leader.Resume{Sub: 1, Queue: q1, Consumer: c}, leader.Resumed{})
+		want(t, "what came meanwhile", o.take(), "1:1", "1:2")
 	})
 }

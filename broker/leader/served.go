@@ -53,8 +53,10 @@ func newServed(id queue.ID, mark uint64) *served {
 	return &served{id: id, out: make(map[uint64]held), gone: make(map[uint64]struct{}), mark: mark, seenBefore: mark}
 }
 
+// hasCredit is false while the edge is away: what it would get it would not see,
+// and a message for a no_ack consumer would be lost.
 func (s *sub) hasCredit() bool {
-	return s.active && s.bytes > 0 && (s.messages > 0 || s.consumer.Messages < 0)
+	return s.active && s.at.attached && s.bytes > 0 && (s.messages > 0 || s.consumer.Messages < 0)
 }
 
 // pick returns the consumer whose turn it is: of the highest priority that
@@ -96,7 +98,9 @@ func (q *served) add(s *sub) {
 	q.had = q.had || s.active
 }
 
+// drop takes s off the queue, with what it waits for.
 func (q *served) drop(s *sub) {
+	q.gets = slices.DeleteFunc(q.gets, func(g pendingGet) bool { return g.s == s })
 	q.subs = slices.DeleteFunc(q.subs, func(o *sub) bool { return o == s })
 	if q.next >= len(q.subs) {
 		q.next = 0
