@@ -90,8 +90,13 @@ func (e *Engine) handle(at *attachment, r Request) {
 			e.dirty[s.q.id] = struct{}{}
 		}
 	case Cancel:
-		if s := at.subs[r.Sub]; s != nil {
+		s := at.subs[r.Sub]
+		if s != nil {
 			e.deactivate(s)
+		}
+		if s != nil && s.consumer.NoAck { // what is being settled for it still comes
+			e.control.send(at, Cancelled{Sub: r.Sub})
+			return
 		}
 		at.out.Send(Cancelled{Sub: r.Sub})
 	case Release:

@@ -109,9 +109,10 @@ func (e *Engine) flushControl() {
 		return
 	}
 	if c.empty() {
-		if c.flights == 0 {
+		if c.flights == 0 { // nothing to wait for
+			e.sendDeferred(c.events)
 			e.acknowledge(c.acked)
-			c.acked = c.acked[:0]
+			c.events, c.acked = nil, c.acked[:0]
 		}
 		return
 	}
@@ -138,16 +139,21 @@ func (e *Engine) flushControl() {
 					q.done(answers[len(settles)+i])
 				}
 			}
-			for _, d := range events {
-				if d.at.attached {
-					d.at.out.Send(d.event)
-				}
-			}
+			e.sendDeferred(events)
 			for i, at := range acked {
 				at.out.Send(Settled{Number: numbers[i]})
 			}
 		})
 	})
+}
+
+// sendDeferred sends what waited for a commit to those that are still there.
+func (e *Engine) sendDeferred(events []deferred) {
+	for _, d := range events {
+		if d.at.attached {
+			d.at.out.Send(d.event)
+		}
+	}
 }
 
 // acknowledge tells edges that their settlements need no commit.

@@ -544,3 +544,49 @@ func TestNothingIsHandedToAnEdgeThatIsAway(t *testing.T) {
 		want(t, "what came meanwhile", o.take(), "1:1", "1:2")
 	})
 }
+
+// What was settled for a no_ack consumer reaches it though it cancels meanwhile:
+// RabbitMQ, too, sends before cancel-ok what it has taken off the queue.
+func TestCancelComesBehindWhatNeedsNoAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log})
+		at, o := r.attach("a")
+		c := leader.Consumer{NoAck: true, Messages: -1, Bytes: 1 << 20}
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: c})
+		r.publish("1", "2") // also reserves a Mark
+		o.take()
+		log.hold(true)
+		r.publish("3", "4")
+		want(t, "being settled", o.take())
+		request(t, at, leader.Cancel{Sub: 1})
+		want(t, "nor is it cancelled", o.take())
+		log.hold(false)
+		want(t, "in order", o.take(), "1:3", "1:4", "1:cancelled <nil>")
+		request(t, at, leader.Cancel{Sub: 1})
+		want(t, "with nothing to wait for", o.take(), "1:cancelled <nil>")
+	})
+}
+
+// A requeue that an edge tells twice, as the first answer was lost with its
+// stream, makes one message ready.
+func TestRequeueToldTwiceComesBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(1)})
+		r.publish("1")
+		o.take()
+		log.hold(true)
+		requeue := leader.Settle{Sub: 1, Queue: q1, Number: 1, Answer: leader.Requeue, Ranges: seqs(1, 1)}
+		request(t, at, requeue)
+		synctest.Wait()
+		at, o = r.attach("a")
+		request(t, at, leader.Resume{Sub: 1, Queue: q1, Consumer: consumer(0), Held: seqs(1, 1)}, leader.Resumed{}, requeue,
+			leader.Subscribe{Sub: 2, Queue: q1, Consumer: leader.Consumer{NoAck: true, Messages: -1, Bytes: 1 << 20}})
+		synctest.Wait()
+		log.hold(false)
+		want(t, "once", o.take(), "2:subscribed <nil>", "settled 1", "2:1*")
+	})
+}

@@ -187,11 +187,13 @@ func (q *served) item(sq *queue.Queue) (queue.Item, bool) {
 
 // taken moves past the message that item returned.
 func (q *served) taken(it queue.Item) {
-	if len(q.back) > 0 && q.back[0] == it.Seq {
-		heap.Pop(&q.back)
+	if len(q.back) == 0 || q.back[0] != it.Seq {
+		q.cursor = it.Seq
 		return
 	}
-	q.cursor = it.Seq
+	for len(q.back) > 0 && q.back[0] == it.Seq { // twice when a requeue was told twice, over a stream that broke
+		heap.Pop(&q.back)
+	}
 }
 
 // ready counts the messages that wait for a consumer. The caller holds the state's lock.
