@@ -71,8 +71,8 @@ func (e *Engine) dispatch(q *served) {
 		s.bytes -= int64(size)
 		o := r.of(s)
 		o.list = append(o.list, d)
-		if o.bytes += size; o.bytes >= chunkBytes {
-			e.send(o)
+		if o.bytes += size; o.bytes >= chunkBytes && !e.send(o) {
+			break
 		}
 	}
 	for _, o := range r.subs {
@@ -80,10 +80,24 @@ func (e *Engine) dispatch(q *served) {
 	}
 }
 
-// send passes on what one subscription gets.
-func (e *Engine) send(o *outgoing) {
+// send passes on what one subscription gets. Bodies may have come from a slow
+// disk, or the process may have been stopped meanwhile: without a lease all
+// goes back to its place, and send is false.
+func (e *Engine) send(o *outgoing) bool {
 	if len(o.list) == 0 {
-		return
+		return true
+	}
+	if !o.s.consumer.NoAck && !e.cfg.Log.Leased() { // a commit says as much for no_ack
+		for i := range o.list {
+			e.answer(o.s.q, o.s, o.list[i].Seq, Unseen)
+			o.s.bytes += o.list[i].Cost()
+			if o.s.consumer.Messages >= 0 {
+				o.s.messages++
+			}
+		}
+		o.list, o.bytes = nil, 0
+		e.later(o.s.q, leaseRetry)
+		return false
 	}
 	event := Deliveries{Sub: o.s.id, List: o.list}
 	if o.s.consumer.NoAck {
@@ -92,6 +106,7 @@ func (e *Engine) send(o *outgoing) {
 		o.s.at.out.Send(event)
 	}
 	o.list, o.bytes = nil, 0
+	return true
 }
 
 // take hands the next ready message to s: held by s, or on its way to be
@@ -176,6 +191,11 @@ func (e *Engine) answerGets(q *served) bool {
 		d, ok := e.take(q, g.s)
 		if !ok && q.marking && e.hasReady(q) {
 			return false // there is one, and it may be delivered as soon as the Mark is committed
+		}
+		if ok && !g.noAck && !e.cfg.Log.Leased() {
+			e.answer(q, g.s, d.Seq, Unseen)
+			e.later(q, leaseRetry)
+			return false
 		}
 		q.gets = q.gets[1:]
 		got := Got{Sub: g.s.id}

@@ -590,3 +590,38 @@ func TestRequeueToldTwiceComesBackOnce(t *testing.T) {
 		want(t, "once", o.take(), "2:subscribed <nil>", "settled 1", "2:1*")
 	})
 }
+
+// A leader whose lease runs out while it reads the messages, on a slow disk or
+// because its process is stopped, does not send them.
+func TestLeaseIsAskedForRightBeforeSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(2)})
+		r.publish("1")
+		want(t, "with a lease", o.take(), "1:subscribed <nil>", "1:1")
+		asked := 0
+		once := func() bool { asked++; return asked == 1 }
+		log.leased(once)
+		r.publish("2")
+		want(t, "the lease is over", o.take())
+		bt, b := r.attach("b")
+		log.leased(nil)
+		request(t, bt, leader.Resumed{}, leader.Subscribe{Sub: 2, Queue: q1, Consumer: consumer(2)})
+		time.Sleep(time.Second)
+		want(t, "with a lease again, in the order of the consumers", o.take(), "1:2")
+		b.take()
+		request(t, at, leader.Cancel{Sub: 1})
+		asked = 0
+		log.leased(once)
+		r.publish("3")
+		synctest.Wait()
+		request(t, at, leader.Get{Sub: 3, Queue: q1})
+		want(t, "the lease is over", o.take(), "1:cancelled <nil>")
+		want(t, "for all", b.take())
+		log.leased(nil)
+		time.Sleep(time.Second)
+		want(t, "gets come first", o.take(), "3:got true 3 left 0")
+	})
+}
