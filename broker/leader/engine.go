@@ -2,7 +2,6 @@ package leader
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -132,23 +131,6 @@ func (e *Engine) work() {
 
 // Applied tells the engine which queues an applied entry touched. It never blocks.
 func (e *Engine) Applied(touched []queue.ID) { e.inbox.touch(touched) }
-
-// do runs f on the engine's goroutine and waits for it. It fails with
-// ErrNotLeading when the engine has ended.
-func (e *Engine) do(ctx context.Context, f func()) error {
-	ran := make(chan struct{})
-	if !e.inbox.post(func() { f(); close(ran) }) {
-		return ErrNotLeading
-	}
-	select {
-	case <-ran:
-		return nil
-	case <-e.inbox.closed:
-		return ErrNotLeading
-	case <-ctx.Done():
-		return errors.Join(ErrUnavailable, ctx.Err())
-	}
-}
 
 // touched looks at a queue that an applied entry changed.
 func (e *Engine) touched(id queue.ID) {

@@ -625,3 +625,25 @@ func TestLeaseIsAskedForRightBeforeSending(t *testing.T) {
 		want(t, "gets come first", o.take(), "3:got true 3 left 0")
 	})
 }
+
+// A delete whose client gives up before the engine comes to it leaves the
+// queue as it was.
+func TestSealThatNobodyWaitsForLeavesTheQueueOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 { // who hears first, the client's end or the answer, is chance
+			if _, err := r.engine.Seal(ctx, q1, true, true); err == nil {
+				continue
+			} else if !errors.Is(err, leader.ErrUnavailable) {
+				t.Fatalf("Seal: %v", err)
+			}
+			synctest.Wait()
+			at, o := r.attach("a")
+			request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(1)})
+			want(t, "the next consumer", o.take(), "1:subscribed <nil>")
+			request(t, at, leader.Release{Sub: 1})
+		}
+	})
+}

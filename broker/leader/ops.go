@@ -14,40 +14,54 @@ type Counts struct {
 	Consumers int
 }
 
-// Counts counts the messages and consumers of a queue.
-func (e *Engine) Counts(ctx context.Context, id queue.ID) (c Counts, err error) {
-	doErr := e.do(ctx, func() {
-		q := e.served(id)
-		if q == nil {
-			err = ErrNoQueue
-			return
-		}
-		c = Counts{Ready: e.readyCount(q), Unacked: uint64(len(q.out) + q.leaving), Consumers: q.consumers()}
-	})
-	return c, errors.Join(doErr, err)
+// reply is what becomes of an operation.
+type reply struct {
+	answer queue.Answer
+	counts Counts
+	err    error
 }
 
-// ask logs command and waits for its answer.
-func (e *Engine) ask(ctx context.Context, prepare func() (queue.Command, error)) (queue.Answer, error) {
-	answers := make(chan queue.Answer, 1)
-	var err error
-	doErr := e.do(ctx, func() {
-		var command queue.Command
-		if command, err = prepare(); err == nil {
-			e.control.ask(command, func(a queue.Answer) { answers <- a })
-		}
-	})
-	if err := errors.Join(doErr, err); err != nil {
-		return queue.Answer{}, err
+// call runs f on the engine's goroutine and waits until it has replied, once.
+// Whoever called may have left by then: f leaves nothing behind for it to mend.
+func (e *Engine) call(ctx context.Context, f func(done func(reply))) reply {
+	replies := make(chan reply, 1)
+	if !e.inbox.post(func() { f(func(r reply) { replies <- r }) }) {
+		return reply{err: ErrNotLeading}
 	}
 	select {
-	case a := <-answers:
-		return a, nil
+	case r := <-replies:
+		return r
 	case <-e.inbox.closed:
-		return queue.Answer{}, ErrUnavailable
+		return reply{err: ErrUnavailable}
 	case <-ctx.Done():
-		return queue.Answer{}, errors.Join(ErrUnavailable, ctx.Err())
+		return reply{err: errors.Join(ErrUnavailable, ctx.Err())}
 	}
+}
+
+// Counts counts the messages and consumers of a queue.
+func (e *Engine) Counts(ctx context.Context, id queue.ID) (Counts, error) {
+	r := e.call(ctx, func(done func(reply)) {
+		q := e.served(id)
+		if q == nil {
+			done(reply{err: ErrNoQueue})
+			return
+		}
+		done(reply{counts: Counts{Ready: e.readyCount(q), Unacked: uint64(len(q.out) + q.leaving), Consumers: q.consumers()}})
+	})
+	return r.counts, r.err
+}
+
+// ask logs the command that prepare makes and waits for its answer.
+func (e *Engine) ask(ctx context.Context, prepare func() (queue.Command, error)) (queue.Answer, error) {
+	r := e.call(ctx, func(done func(reply)) {
+		command, err := prepare()
+		if err != nil {
+			done(reply{err: err})
+			return
+		}
+		e.control.ask(command, func(a queue.Answer) { done(reply{answer: a}) })
+	})
+	return r.answer, r.err
 }
 
 // Configure creates the queue in this group, or changes its settings. It is
@@ -87,33 +101,33 @@ func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
 // and empty as far as that is asked for. It answers how many messages were
 // ready. What is left is to delete the definition and to Forget.
 func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) (uint64, error) {
-	var sealing *served
-	a, err := e.ask(ctx, func() (queue.Command, error) {
+	r := e.call(ctx, func(done func(reply)) {
 		q := e.served(id)
 		switch {
 		case q == nil:
-			return nil, ErrNoQueue
+			done(reply{err: ErrNoQueue})
+			return
 		case ifUnused && q.consumers() > 0:
-			return nil, ErrInUse
+			done(reply{err: ErrInUse})
+			return
 		case ifEmpty && e.readyCount(q) > 0:
-			return nil, ErrNotEmpty
+			done(reply{err: ErrNotEmpty})
+			return
 		}
-		sealing, q.sealing = q, ifUnused // no consumer comes in between
+		q.sealing = ifUnused // no consumer comes in between
 		// Whether it is empty is decided by the entry itself: publishes may be ahead of it.
-		return queue.Seal{Queue: id, IfEmpty: ifEmpty, Held: q.heldRanges()}, nil
+		e.control.ask(queue.Seal{Queue: id, IfEmpty: ifEmpty, Held: q.heldRanges()}, func(a queue.Answer) {
+			q.sealing = false
+			done(reply{answer: a})
+		})
 	})
-	if sealing != nil {
-		if doErr := e.do(ctx, func() { sealing.sealing = false }); err == nil {
-			err = doErr
-		}
-	}
 	switch {
-	case err != nil:
-		return 0, err
-	case ifEmpty && a.Count > 0:
+	case r.err != nil:
+		return 0, r.err
+	case ifEmpty && r.answer.Count > 0:
 		return 0, ErrNotEmpty
 	}
-	return a.Count, nil
+	return r.answer.Count, nil
 }
 
 // Unseal lets a sealed queue take publishes again.
