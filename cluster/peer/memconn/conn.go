@@ -29,7 +29,7 @@ type flow struct {
 	from, to string
 	segments []segment
 	bytes    int
-	lost     error // the reader has closed and the writer could know
+	gone     bool // the reader has closed: what is written goes nowhere
 }
 
 // alarm wakes the waiters later; under the lock, so that none that is about to
@@ -116,10 +116,13 @@ func (c *Conn) Write(b []byte) (int, error) {
 		switch {
 		case c.closed:
 			return written, c.fail("write", net.ErrClosed)
-		case c.out.lost != nil:
-			return written, c.fail("write", c.out.lost)
+		case c.out.gone && c.told():
+			return written, c.fail("write", syscall.EPIPE)
 		case c.deadlines[1].passed():
 			return written, c.fail("write", os.ErrDeadlineExceeded)
+		}
+		if c.out.gone {
+			return written + len(b), nil
 		}
 		room := bufferBytes - c.out.bytes
 		if room <= 0 {
@@ -133,6 +136,13 @@ func (c *Conn) Write(b []byte) (int, error) {
 		b = b[len(part):]
 	}
 	return written, nil
+}
+
+// told says whether the end of the other side has arrived here: writes fail from
+// the instant on at which reads do, not before.
+func (c *Conn) told() bool {
+	k := len(c.in.segments)
+	return k > 0 && c.in.segments[k-1].end != nil && !time.Now().Before(c.in.segments[k-1].due) && c.network.open(c.in.from, c.in.to)
 }
 
 func (c *Conn) push(s segment) {
@@ -167,19 +177,13 @@ func (c *Conn) end(err error) {
 	c.closed = true
 	delete(c.network.conns, c)
 	c.push(segment{end: err})
-	if c.network.open(c.local.host(), c.remote.host()) {
-		c.in.lost = syscall.EPIPE // the peer's writes fail, as after a RST
-	} else {
-		c.in.segments, c.in.bytes = nil, 0 // the peer's bytes go nowhere, and it does not know
-	}
+	c.in.gone, c.in.segments, c.in.bytes = true, nil, 0
 	for _, d := range c.deadlines {
 		d.set(time.Time{})
 	}
 	c.in.cond.Broadcast()
 	c.out.cond.Broadcast()
 }
-
-func (a Addr) host() string { return hostOf(string(a)) }
 
 // LocalAddr is this end's address.
 func (c *Conn) LocalAddr() net.Addr { return c.local }

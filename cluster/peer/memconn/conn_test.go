@@ -139,3 +139,28 @@ func TestWriterWaitsForAFullBuffer(t *testing.T) {
 		}
 	})
 }
+
+// A writer that failed while its reader heard nothing would be no TCP: gRPC picks
+// such a connection again and again without a pause.
+func TestWritesFailNoSoonerThanReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New()
+		n.Latency("b", "a", 30*time.Millisecond)
+		near, far := connect(t, n)
+		far.Close()
+		n.Cut("b", "a") // the end is on its way
+		time.AfterFunc(5*time.Second, func() { n.Heal("b", "a") })
+		for range 3 {
+			if k, err := near.Write(make([]byte, bufferBytes)); k != bufferBytes || err != nil {
+				t.Errorf("Write before the end arrives = %d, %v", k, err)
+			}
+			time.Sleep(time.Second)
+		}
+		if _, err := near.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("Read = %v, want EOF", err)
+		}
+		if _, err := near.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("Write once the end is here = %v, want EPIPE", err)
+		}
+	})
+}
