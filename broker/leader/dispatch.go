@@ -64,6 +64,7 @@ func (e *Engine) dispatch(q *served) {
 		if !ok {
 			break
 		}
+		q.picked()
 		if s.consumer.Messages >= 0 {
 			s.messages--
 		}

@@ -190,6 +190,23 @@ func TestRoundRobinAndPriority(t *testing.T) {
 	})
 }
 
+// Turns are taken by messages, also when they come one by one.
+func TestRoundRobinOverPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{})
+		for sub := range uint64(3) {
+			request(t, at, leader.Subscribe{Sub: sub + 1, Queue: q1, Consumer: consumer(10)})
+		}
+		o.take()
+		for i := range 9 {
+			r.publish(fmt.Sprint(i))
+			want(t, "in turn", o.take(), fmt.Sprintf("%d:%d", i%3+1, i))
+		}
+	})
+}
+
 func TestRequeueGoesBackToItsPlaceWithTheFlag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, leader.Config{})

@@ -20,6 +20,7 @@ type served struct {
 	back    seqHeap             // ready again
 	subs    []*sub              // by priority, highest first; equal ones in turn
 	next    int                 // whose turn it is among subs
+	turn    int                 // whom pick returned
 	had     bool                // has had a consumer
 
 	mark       uint64 // numbers <= mark are reserved in the log: may be delivered
@@ -72,11 +73,12 @@ func (q *served) pick() *sub {
 			best, at = s, j
 		}
 	}
-	if best != nil {
-		q.next = (at + 1) % n
-	}
+	q.turn = at
 	return best
 }
+
+// picked gives the turn to the next: the one that pick returned has got a message.
+func (q *served) picked() { q.next = (q.turn + 1) % len(q.subs) }
 
 func (q *served) consumers() int {
 	n := 0
