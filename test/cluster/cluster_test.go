@@ -150,3 +150,25 @@ func TestUsageOfABusyProcessGrows(t *testing.T) {
 		t.Errorf("usage %+v, %v", u, err)
 	}
 }
+
+func TestOldLinesAreDroppedNotRenumbered(t *testing.T) {
+	l, err := newLines(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	for i := range maxLines + 10 {
+		l.add(strings.Repeat("x", i%3))
+	}
+	mark := l.Mark()
+	if mark != maxLines+10 {
+		t.Errorf("Mark: %d after %d lines", mark, maxLines+10)
+	}
+	l.add("the last")
+	if got := l.Since(mark); len(got) != 1 || got[0] != "the last" {
+		t.Errorf("Since: %q", got)
+	}
+	if got := len(l.Since(0)); got > maxLines {
+		t.Errorf("%d lines kept", got)
+	}
+}

@@ -11,8 +11,10 @@ import (
 	"sync"
 )
 
-// maxLine bounds one log line; a longer one is cut in pieces.
-const maxLine = 64 << 10
+const (
+	maxLine  = 64 << 10 // bytes of one log line; a longer one is cut in pieces
+	maxLines = 100_000  // lines kept in memory; older ones are in the file only
+)
 
 // Lines is what a process wrote, line by line. It outlives the process, so
 // that all starts of a node are in one log.
@@ -21,6 +23,7 @@ type Lines struct {
 
 	mu    sync.Mutex
 	lines []string
+	first int           // number of lines that were dropped before lines[0]
 	more  chan struct{} // closed and renewed with every line
 }
 
@@ -49,6 +52,10 @@ func (l *Lines) follow(r io.Reader) {
 func (l *Lines) add(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.lines) == maxLines {
+		l.lines = append(l.lines[:0], l.lines[maxLines/2:]...)
+		l.first += maxLines / 2
+	}
 	l.lines = append(l.lines, line)
 	fmt.Fprintln(l.file, line)
 	close(l.more)
@@ -59,14 +66,19 @@ func (l *Lines) add(line string) {
 func (l *Lines) Mark() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.lines)
+	return l.first + len(l.lines)
 }
 
 // Since is the lines from a mark on.
 func (l *Lines) Since(mark int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.lines[min(mark, len(l.lines)):])
+	return slices.Clone(l.since(mark))
+}
+
+// since needs the lock, and its result holds only under it.
+func (l *Lines) since(mark int) []string {
+	return l.lines[min(max(mark-l.first, 0), len(l.lines)):]
 }
 
 // Matching is the lines from a mark on that contain every one of parts.
@@ -78,15 +90,15 @@ func (l *Lines) Matching(mark int, parts ...string) []string {
 func (l *Lines) Await(ctx context.Context, mark int, parts ...string) (string, error) {
 	for {
 		l.mu.Lock()
-		next := l.lines[min(mark, len(l.lines)):]
-		more := l.more
-		l.mu.Unlock()
-		for _, line := range next {
-			mark++
+		for _, line := range l.since(mark) {
 			if containsAll(line, parts) {
+				l.mu.Unlock()
 				return line, nil
 			}
 		}
+		mark = l.first + len(l.lines)
+		more := l.more
+		l.mu.Unlock()
 		select {
 		case <-more:
 		case <-ctx.Done():

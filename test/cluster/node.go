@@ -45,11 +45,8 @@ func (n *Node) Start() error {
 	return nil
 }
 
-// StartWith is Start with more arguments, for this and all later starts.
-func (n *Node) StartWith(args ...string) error {
-	n.argv = append(slices.Clip(n.argv), args...)
-	return n.Start()
-}
+// Use adds arguments to those of all later starts; the last of a kind wins.
+func (n *Node) Use(args ...string) { n.argv = append(slices.Clip(n.argv), args...) }
 
 // AwaitReady waits until the latest start serves.
 func (n *Node) AwaitReady(ctx context.Context) error {

@@ -108,8 +108,8 @@ func (w *Warren) node(name, gossip string, seeds []string) (*Node, error) {
 }
 
 // Stranger makes a node that was not asked for: with this name, these options,
-// and the seeds of the cluster. It is not one of w's nodes but ends with them.
-func (w *Warren) Stranger(name string, o Options) (*Node, error) {
+// and seeds. It is not one of w's nodes but ends with them.
+func (w *Warren) Stranger(name string, o Options, seeds []string) (*Node, error) {
 	gossip, err := FreeAddress()
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (w *Warren) Stranger(name string, o Options) (*Node, error) {
 	}
 	other := &Warren{Opts: o, binary: w.binary}
 	other.Dir = w.Dir
-	n, err := other.node(name, gossip, append([]string{gossip}, w.gossip...))
+	n, err := other.node(name, gossip, append([]string{gossip}, seeds...))
 	if err != nil {
 		return nil, err
 	}

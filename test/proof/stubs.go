@@ -1,5 +1,0 @@
-package main
-
-import "context"
-
-func stranger(context.Context, *run) error  { return nil }
