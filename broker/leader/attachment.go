@@ -17,6 +17,8 @@ type attachment struct {
 	subs     map[uint64]*sub
 	before   map[uint64]*sub // of the attachment that this one replaces, until Resumed
 	number   uint64          // of the last settlement taken
+
+	later map[uint64][]Request // by subscription: for the end of the takeover
 }
 
 // Attachment is an edge's handle on an engine.
@@ -69,7 +71,7 @@ func (a *Attachment) Detach() {
 // handle runs one request. What comes late over a stream that broke or was
 // replaced is asked again over the next.
 func (e *Engine) handle(at *attachment, r Request) {
-	if !at.attached {
+	if !at.attached || at.waits(e, r) {
 		return
 	}
 	switch r := r.(type) {
@@ -107,6 +109,40 @@ func (e *Engine) handle(at *attachment, r Request) {
 	}
 }
 
+// waits lets an exclusive consumer wait until all edges have said which
+// consumers there are, and what is asked of it behind it.
+func (at *attachment) waits(e *Engine, r Request) bool {
+	if e.serving {
+		return false
+	}
+	if s, ok := r.(Subscribe); ok && s.Consumer.Exclusive {
+		if at.later == nil {
+			at.later = make(map[uint64][]Request)
+		}
+		at.later[s.Sub] = append(at.later[s.Sub], r)
+		return true
+	}
+	id := subOf(r)
+	list, ok := at.later[id]
+	if ok {
+		at.later[id] = append(list, r)
+	}
+	return ok
+}
+
+// subOf is the subscription that a request concerns, 0 for none.
+func subOf(r Request) uint64 {
+	switch r := r.(type) {
+	case Credit:
+		return r.Sub
+	case Cancel:
+		return r.Sub
+	case Release:
+		return r.Sub
+	}
+	return 0
+}
+
 func (e *Engine) subscribe(at *attachment, r Subscribe) error {
 	q := e.served(r.Queue)
 	if q == nil {
@@ -122,7 +158,7 @@ func (e *Engine) subscribe(at *attachment, r Subscribe) error {
 	case q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0:
 		return ErrExclusive
 	}
-	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true}
+	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true, fresh: !e.serving}
 	at.subs[r.Sub] = s
 	q.add(s)
 	e.dirty[q.id] = struct{}{}
@@ -139,6 +175,14 @@ func (e *Engine) resume(at *attachment, r Resume) {
 		return
 	}
 	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: !r.Cancelled}
+	rivals := q.rivals(s, old)
+	if len(rivals) > 0 && e.serving { // it came too late: another has its place
+		if old != nil {
+			e.release(old)
+		}
+		at.out.Send(Cancelled{Sub: r.Sub, Err: ErrExclusive})
+		return
+	}
 	at.subs[r.Sub] = s
 	if old != nil {
 		q.drop(old)
@@ -153,6 +197,13 @@ func (e *Engine) resume(at *attachment, r Resume) {
 	}
 	e.claim(s, r.Held)
 	q.add(s)
+	for _, o := range rivals {
+		if o.fresh {
+			o.at.out.Send(Cancelled{Sub: o.id, Err: ErrExclusive})
+			delete(o.at.subs, o.id)
+			e.release(o)
+		}
+	}
 	e.dirty[q.id] = struct{}{}
 }
 
@@ -363,5 +414,18 @@ func (e *Engine) arrived(edge EdgeID) {
 	e.serving = true
 	for id := range e.queues {
 		e.dirty[id] = struct{}{}
+	}
+	for _, f := range e.waiting {
+		f()
+	}
+	e.waiting = nil
+	for _, at := range e.edges {
+		later := at.later
+		at.later = nil
+		for _, list := range later {
+			for _, r := range list {
+				e.handle(at, r)
+			}
+		}
 	}
 }

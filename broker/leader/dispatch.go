@@ -189,6 +189,11 @@ func (e *Engine) answerGets(q *served) bool {
 			q.gets = q.gets[1:] // it asks again when it is back
 			continue
 		}
+		if q.exclusive() { // turned up in the takeover
+			q.gets = q.gets[1:]
+			g.s.at.out.Send(Got{Sub: g.s.id, Err: ErrExclusive})
+			continue
+		}
 		d, ok := e.take(q, g.s)
 		if !ok && q.marking && e.hasReady(q) {
 			return false // there is one, and it may be delivered as soon as the Mark is committed

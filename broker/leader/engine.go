@@ -66,6 +66,7 @@ type Engine struct {
 	dirty   map[queue.ID]struct{}
 	pending map[EdgeID]struct{} // edges that are still to resume; no deliveries while there are any
 	serving bool                // the takeover is over
+	waiting []func()            // what cannot be said before
 	control controlBatch
 	stop    context.CancelFunc
 	err     error

@@ -38,6 +38,16 @@ func (e *Engine) call(ctx context.Context, f func(done func(reply))) reply {
 	}
 }
 
+// takenOver runs f once every edge has said which consumers it has and what
+// they hold.
+func (e *Engine) takenOver(f func()) {
+	if e.serving {
+		f()
+		return
+	}
+	e.waiting = append(e.waiting, f)
+}
+
 // Counts counts the messages and consumers of a queue.
 func (e *Engine) Counts(ctx context.Context, id queue.ID) (Counts, error) {
 	r := e.call(ctx, func(done func(reply)) {
@@ -51,50 +61,43 @@ func (e *Engine) Counts(ctx context.Context, id queue.ID) (Counts, error) {
 	return r.counts, r.err
 }
 
-// ask logs the command that prepare makes and waits for its answer.
-func (e *Engine) ask(ctx context.Context, prepare func() (queue.Command, error)) (queue.Answer, error) {
-	r := e.call(ctx, func(done func(reply)) {
-		command, err := prepare()
-		if err != nil {
-			done(reply{err: err})
-			return
-		}
+// ask logs command and waits for its answer.
+func (e *Engine) ask(ctx context.Context, command queue.Command) error {
+	return e.call(ctx, func(done func(reply)) {
 		e.control.ask(command, func(a queue.Answer) { done(reply{answer: a}) })
-	})
-	return r.answer, r.err
+	}).err
 }
 
 // Configure creates the queue in this group, or changes its settings. It is
 // applied when Configure returns.
 func (e *Engine) Configure(ctx context.Context, id queue.ID, settings queue.Settings) error {
-	_, err := e.ask(ctx, func() (queue.Command, error) {
-		return queue.Configure{Queue: id, Settings: settings}, nil
-	})
-	return err
+	return e.ask(ctx, queue.Configure{Queue: id, Settings: settings})
 }
 
 // Forget drops the queue and all its messages.
 func (e *Engine) Forget(ctx context.Context, id queue.ID) error {
-	_, err := e.ask(ctx, func() (queue.Command, error) { return queue.Forget{Queue: id}, nil })
-	return err
+	return e.ask(ctx, queue.Forget{Queue: id})
 }
 
 // Purge drops the ready messages and counts them; what consumers hold stays.
 func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
-	a, err := e.ask(ctx, func() (queue.Command, error) {
-		q := e.served(id)
-		if q == nil {
-			return nil, ErrNoQueue
+	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.purge(id, done) }) })
+	return r.answer.Count, r.err
+}
+
+func (e *Engine) purge(id queue.ID, done func(reply)) {
+	q := e.served(id)
+	if q == nil {
+		done(reply{err: ErrNoQueue})
+		return
+	}
+	purge := queue.Purge{Queue: id, Keep: q.heldRanges()}
+	e.cfg.Log.Locked(func(s *queue.State) {
+		if sq := s.Queue(id); sq != nil {
+			purge.Through = sq.NextSeq() - 1
 		}
-		purge := queue.Purge{Queue: id, Keep: q.heldRanges()}
-		e.cfg.Log.Locked(func(s *queue.State) {
-			if sq := s.Queue(id); sq != nil {
-				purge.Through = sq.NextSeq() - 1
-			}
-		})
-		return purge, nil
 	})
-	return a.Count, err
+	e.control.ask(purge, func(a queue.Answer) { done(reply{answer: a}) })
 }
 
 // Seal ends the queue's life: it refuses further publishes, if it is unused
@@ -102,24 +105,12 @@ func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
 // ready. What is left is to delete the definition and to Forget.
 func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) (uint64, error) {
 	r := e.call(ctx, func(done func(reply)) {
-		q := e.served(id)
-		switch {
-		case q == nil:
-			done(reply{err: ErrNoQueue})
-			return
-		case ifUnused && q.consumers() > 0:
-			done(reply{err: ErrInUse})
-			return
-		case ifEmpty && e.readyCount(q) > 0:
-			done(reply{err: ErrNotEmpty})
+		seal := func() { e.seal(id, ifUnused, ifEmpty, done) }
+		if ifUnused || ifEmpty {
+			e.takenOver(seal)
 			return
 		}
-		q.sealing = ifUnused // no consumer comes in between
-		// Whether it is empty is decided by the entry itself: publishes may be ahead of it.
-		e.control.ask(queue.Seal{Queue: id, IfEmpty: ifEmpty, Held: q.heldRanges()}, func(a queue.Answer) {
-			q.sealing = false
-			done(reply{answer: a})
-		})
+		seal()
 	})
 	switch {
 	case r.err != nil:
@@ -130,8 +121,28 @@ func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) 
 	return r.answer.Count, nil
 }
 
+func (e *Engine) seal(id queue.ID, ifUnused, ifEmpty bool, done func(reply)) {
+	q := e.served(id)
+	switch {
+	case q == nil:
+		done(reply{err: ErrNoQueue})
+		return
+	case ifUnused && q.consumers() > 0:
+		done(reply{err: ErrInUse})
+		return
+	case ifEmpty && e.readyCount(q) > 0:
+		done(reply{err: ErrNotEmpty})
+		return
+	}
+	q.sealing = ifUnused // no consumer comes in between
+	// Whether it is empty is decided by the entry itself: publishes may be ahead of it.
+	e.control.ask(queue.Seal{Queue: id, IfEmpty: ifEmpty, Held: q.heldRanges()}, func(a queue.Answer) {
+		q.sealing = false
+		done(reply{answer: a})
+	})
+}
+
 // Unseal lets a sealed queue take publishes again.
 func (e *Engine) Unseal(ctx context.Context, id queue.ID) error {
-	_, err := e.ask(ctx, func() (queue.Command, error) { return queue.Unseal{Queue: id}, nil })
-	return err
+	return e.ask(ctx, queue.Unseal{Queue: id})
 }

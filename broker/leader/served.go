@@ -47,6 +47,7 @@ type sub struct {
 	messages int // message credit; meaningless when unlimited
 	bytes    int64
 	active   bool // delivers; false: only holds
+	fresh    bool // subscribed during the takeover: an exclusive one may turn up
 	held     int  // of q.out
 }
 
@@ -92,6 +93,16 @@ func (q *served) consumers() int {
 
 func (q *served) exclusive() bool {
 	return slices.ContainsFunc(q.subs, func(s *sub) bool { return s.active && s.consumer.Exclusive })
+}
+
+// rivals are the consumers beside which s may not stand, other than old, whose place it takes.
+func (q *served) rivals(s, old *sub) (list []*sub) {
+	for _, o := range q.subs {
+		if s.active && o.active && o != old && (o.consumer.Exclusive || s.consumer.Exclusive) {
+			list = append(list, o)
+		}
+	}
+	return list
 }
 
 // add puts s among the consumers.
