@@ -143,9 +143,13 @@ func (a *attachment) resumption() []leader.Request {
 	}
 	clear(a.work)
 	a.work = a.work[:0]
+	// What went back unseen goes back by not being in Held. To say it again would
+	// take it from a client who has got it since.
+	a.unsettled = slices.DeleteFunc(a.unsettled, func(u leader.Settle) bool { return u.Answer == leader.Unseen })
 	var requests, after []leader.Request
 	for _, id := range ids {
 		s := a.subs[id]
+		s.answers[leader.Unseen] = nil
 		s.told() // credit is in the request, and so is Cancelled
 		s.cancel = false
 		consumer := s.withCredit()
@@ -293,7 +297,7 @@ func (a *attachment) settled(number uint64) {
 		return
 	}
 	for _, s := range a.subs {
-		if s.state == releasing && s.last <= number && !s.queued {
+		if s.state == releasing && !s.queued && s.committed() {
 			a.queue(s, true)
 		}
 	}

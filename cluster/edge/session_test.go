@@ -400,3 +400,119 @@ func TestPublishBlocksAtTheBound(t *testing.T) {
 		}
 	})
 }
+
+// slowLog keeps the answers to what is proposed back for a while.
+type slowLog struct {
+	*transient.Log
+	mu      sync.Mutex
+	holding bool
+	waiting []func()
+}
+
+func (l *slowLog) Propose(batch []byte, done func([]queue.Answer, error)) {
+	l.Log.Propose(batch, func(answers []queue.Answer, err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.holding {
+			l.waiting = append(l.waiting, func() { done(answers, err) })
+			return
+		}
+		done(answers, err)
+	})
+}
+
+func (l *slowLog) hold(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holding = on
+	for _, answer := range l.waiting {
+		answer()
+	}
+	l.waiting = nil
+}
+
+// A message that went back unseen and came again is held by who has it now,
+// also when the way to the leader breaks before the leader said that it took it back.
+func TestWhatWentBackUnseenAndCameAgainIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, log := newSlowRig(t)
+		s, h := r.subscribe(2)
+		r.publish("1", "2")
+		got := h.take()
+		wantBodies(t, "within the credit", got, "1", "2")
+		log.hold(true)
+		s.Settle(leader.Ack, one(got[1].Seq)) // so that nothing is said to be committed
+		s.Settle(leader.Unseen, one(got[0].Seq))
+		s.Credit(1, 0)
+		wantBodies(t, "again", h.take(), "1")
+		_, other := r.subscribe(5)
+		r.breakLink()
+		time.Sleep(time.Second)
+		wantBodies(t, "for nobody else", other.take())
+		log.hold(false)
+		time.Sleep(time.Second)
+		wantBodies(t, "for nobody else", other.take())
+		s.Settle(leader.Ack, one(got[0].Seq))
+		time.Sleep(time.Second)
+		if c, err := r.edge.Counts(t.Context(), rigQueue); err != nil || c.Ready != 0 || c.Unacked != 0 {
+			t.Fatalf("Counts = %+v, %v", c, err)
+		}
+	})
+}
+
+// The release of a consumer does not wait for the commit of what went back unseen
+// over a link that broke: it is not said again.
+func TestReleaseAfterWhatWentBackUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, log := newSlowRig(t)
+		s, h := r.subscribe(2)
+		r.publish("1", "2")
+		got := h.take()
+		log.hold(true)
+		s.Settle(leader.Ack, one(got[1].Seq))
+		s.Settle(leader.Unseen, one(got[0].Seq))
+		if err := s.Cancel(t.Context()); err != nil { // says all that is to be said
+			t.Fatal(err)
+		}
+		a := r.breakLink()
+		time.Sleep(time.Second)
+		s.Release()
+		time.Sleep(time.Second)
+		log.hold(false)
+		time.Sleep(time.Second)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.subs) != 0 || len(a.unsettled) != 0 || a.releasing != 0 {
+			t.Fatalf("%d subscriptions and %d settlements left", len(a.subs), len(a.unsettled))
+		}
+	})
+}
+
+// newSlowRig is a consumerRig with one leader, whose log is slow at times.
+func newSlowRig(t *testing.T) (*consumerRig, *slowLog) {
+	l := &local{}
+	log := &slowLog{}
+	log.Log = transient.NewLog(func(touched []queue.ID) {
+		if e, _, ok := l.Engine(1); ok {
+			e.Applied(touched)
+		}
+	})
+	r := &consumerRig{t: t, l: l, log: log.Log, edge: newEdge(t, l)}
+	t.Cleanup(l.lead(log, leader.Config{}))
+	if err := r.edge.Configure(t.Context(), rigQueue, queue.Settings{Name: "q"}); err != nil {
+		t.Fatal(err)
+	}
+	return r, log
+}
+
+// breakLink breaks the way to the leader, which goes on leading.
+func (r *consumerRig) breakLink() *attachment {
+	a, err := r.edge.attachment(Target{Group: 1})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.link.fail()
+	return a
+}

@@ -246,13 +246,18 @@ func (s *subscription) flush(requests []leader.Request) []leader.Request {
 		requests = append(requests, c)
 		s.told()
 	}
-	if s.state == releasing && (len(s.a.unsettled) == 0 || s.last < s.a.unsettled[0].Number) {
+	if s.state == releasing && s.committed() {
 		delete(s.a.subs, s.id)
 		s.state = released
 		s.a.releasing--
 		requests = append(requests, leader.Release{Sub: s.id})
 	}
 	return requests
+}
+
+// committed tells whether all that s has answered is. The caller holds a.mu.
+func (s *subscription) committed() bool {
+	return len(s.a.unsettled) == 0 || s.last < s.a.unsettled[0].Number
 }
 
 // ask is the request that begins s. The caller holds a.mu.
