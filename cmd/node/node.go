@@ -38,6 +38,10 @@ import (
 // metaGroup is the meta group's number among the Raft groups.
 const metaGroup = 0
 
+// lease is how long a leader may act on an answer of its followers, who wait at
+// least Raft's heartbeat timeout of 1 s before they elect another.
+const lease = 700 * time.Millisecond
+
 // Node is one node's parts.
 type Node struct {
 	cfg    Config
@@ -260,7 +264,7 @@ func (n *Node) assemblePeers(peerAddr string) (err error) {
 	if n.conns, err = peer.NewConns(conns); err != nil {
 		return err
 	}
-	n.transports, err = peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: n.conns, Logger: n.logger}, n.server)
+	n.transports, err = peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: n.conns, Lease: lease, Logger: n.logger}, n.server)
 	return err
 }
 
