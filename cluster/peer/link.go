@@ -14,9 +14,9 @@ import (
 
 const (
 	gatherTime   = 100 * time.Millisecond // heartbeats of this long travel together: fewer messages of idle groups; far below a lease
-	pingInterval = time.Second           // an idle link is heard of this often
-	linkTimeout  = 3 * time.Second       // a link whose beats are not answered is broken
-	maxUnheard   = 512                   // batches of beats without an answer
+	pingInterval = time.Second            // an idle link is heard of this often
+	linkTimeout  = 3 * time.Second        // a link whose beats are not answered is broken
+	maxUnheard   = 512                    // batches of beats without an answer
 )
 
 var (
