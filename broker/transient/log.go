@@ -15,21 +15,23 @@ import (
 	"github.com/warrenmq/warren/broker/queue"
 )
 
-// sweepBytes is how much must have been appended since the last sweep before
-// the next is worth while.
+// sweepBytes is how much must have been appended or settled since the last
+// sweep before the next is worth while.
 const sweepBytes = 4 << 20
 
 // Log is a group's log in memory. It implements leader.Log.
 type Log struct {
 	onApply func(touched []queue.ID)
 
-	mu       sync.Mutex
-	state    *queue.State
-	batches  map[uint64][]byte // by entry index
-	single   map[queue.Ref]queue.Message
-	index    uint64
-	kept     uint64 // bytes of batches and single messages
-	appended uint64 // bytes since the last sweep
+	mu      sync.Mutex
+	state   *queue.State
+	batches map[uint64][]byte // by entry index
+	single  map[queue.Ref]queue.Message
+	index   uint64
+	kept    uint64 // bytes of batches and single messages
+	moved   uint64 // bytes appended and bytes settled since the last sweep, as far as known
+	live    uint64 // messages in queues at the last sweep, and appended since
+	settled uint64 // messages since the last sweep
 
 	proposing sync.Mutex // keeps answers in the order of the proposals
 }
@@ -66,12 +68,33 @@ func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []q
 	if stored(commands, answers) {
 		l.batches[l.index] = batch
 		l.kept += uint64(len(batch))
-		l.appended += uint64(len(batch))
+		l.moved += uint64(len(batch))
 	}
-	if l.appended >= sweepBytes && l.appended >= l.kept/2 {
+	for i, c := range commands {
+		l.count(c, answers[i])
+	}
+	if l.kept >= sweepBytes && (l.moved >= sweepBytes && l.moved >= l.kept/2 || l.settled > l.live/2) {
 		l.sweep()
 	}
 	return append([]queue.Answer(nil), answers...), append([]queue.ID(nil), touched...)
+}
+
+// count notes how much of what is kept a command may have left to be swept.
+func (l *Log) count(c queue.Command, a queue.Answer) {
+	switch c := c.(type) {
+	case queue.Publish:
+		if a.Status != queue.Applied {
+			return
+		}
+		for i := range c.Sections {
+			l.live += uint64(c.Sections[i].Count) * uint64(len(c.Sections[i].Queues))
+		}
+	case queue.Settle:
+		l.settled += a.Count
+		l.moved += c.Bytes
+	case queue.Purge, queue.Forget:
+		l.settled += a.Count
+	}
 }
 
 // stored says whether a batch put messages into queues.
@@ -112,10 +135,12 @@ func (l *Log) Leased() bool { return true }
 // few, it takes the messages out, so that a long-lived message does not keep
 // its neighbours. The caller holds mu.
 func (l *Log) sweep() {
+	l.live, l.settled = 0, 0
 	live := make(map[uint64][]queue.Ref, len(l.batches))
 	seen := make(map[queue.Ref]struct{})
 	for id := range l.state.Queues() {
 		q := l.state.Queue(id)
+		l.live += q.Messages()
 		for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
 			if _, twice := seen[it.Ref]; !twice { // a message may be in several queues
 				seen[it.Ref] = struct{}{}
@@ -131,7 +156,7 @@ func (l *Log) sweep() {
 	for index, batch := range l.batches {
 		l.thin(index, batch, live[index])
 	}
-	l.kept, l.appended = 0, 0
+	l.kept, l.moved = 0, 0
 	for _, batch := range l.batches {
 		l.kept += uint64(len(batch))
 	}

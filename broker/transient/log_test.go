@@ -106,6 +106,37 @@ func TestAStuckMessageKeepsNothingElse(t *testing.T) {
 	}
 }
 
+// A backlog that was consumed, purged or deleted gives its memory back though
+// nothing more is published.
+func TestABacklogThatIsGoneKeepsNothing(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), 8<<10)
+	const n = 4_000 // 32 MiB
+	for name, end := range map[string]func(*writer){
+		"consumed": func(w *writer) {
+			for seq := uint64(1); seq <= n; seq++ {
+				w.ack(q1, seq, seq)
+			}
+		},
+		"purged":  func(w *writer) { w.control(queue.Purge{Queue: q1, Through: n}) },
+		"deleted": func(w *writer) { w.control(queue.Forget{Queue: q1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWriter(t)
+			for range n {
+				w.publish([]queue.ID{q1}, body)
+			}
+			w.publish([]queue.ID{q2}, []byte("stays"))
+			end(w)
+			if kept, _, _ := w.kept(); kept > sweepBytes {
+				t.Fatalf("%d bytes kept for one live message of 5", kept)
+			}
+			if got := w.body(q2, 1); string(got) != "stays" {
+				t.Fatalf("body of the live message: %q", got)
+			}
+		})
+	}
+}
+
 // What is swept is what is settled, in every queue that a message went to.
 func TestSweepKeepsEveryLiveMessage(t *testing.T) {
 	w := newWriter(t)
