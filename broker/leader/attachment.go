@@ -331,6 +331,7 @@ func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
 	if seq > q.cursor {
 		q.gone[seq] = struct{}{}
 	}
+	q.seen = max(q.seen, seq)
 	q.leaving++
 	if a == Requeue {
 		q.returning++

@@ -51,6 +51,7 @@ func (e *Engine) dispatch(q *served) {
 		e.later(q, leaseRetry)
 		return
 	}
+	q.behind = q.highestSeen()
 	if !e.answerGets(q) {
 		return
 	}
@@ -146,13 +147,16 @@ func (e *Engine) take(q *served, s *sub) (Delivery, bool) {
 	}
 	if s.consumer.NoAck {
 		q.leaving++
+		q.seen = max(q.seen, it.Seq)
 		e.control.settle(q.id, Ack, it.Seq, len(m.Body))
 	} else {
 		q.handOut(s, it.Seq, len(m.Body))
 	}
 	return Delivery{
-		Seq:         it.Seq,
-		Redelivered: it.Returned > 0 || it.Seq <= q.seenBefore,
+		Seq: it.Seq,
+		// One that was lost on its way has the flag too when others have got later ones
+		// since: first deliveries are in the order of the queue.
+		Redelivered: it.Returned > 0 || it.Seq <= q.seenBefore || it.Seq < q.behind,
 		Returned:    it.Returned,
 		Message:     m,
 	}, true

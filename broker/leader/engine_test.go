@@ -223,6 +223,23 @@ func TestRequeueGoesBackToItsPlaceWithTheFlag(t *testing.T) {
 	})
 }
 
+// What was lost on its way goes out behind what others have got since: without the
+// flag a consumer would take it for published later.
+func TestUnseenBehindLaterOnesHasTheFlag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{},
+			leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(2)},
+			leader.Subscribe{Sub: 2, Queue: q1, Consumer: consumer(2)})
+		r.publish("1", "2", "3", "4")
+		want(t, "in turn", o.take(), "1:subscribed <nil>", "2:subscribed <nil>", "1:1", "1:3", "2:2", "2:4")
+		request(t, at, leader.Settle{Sub: 1, Queue: q1, Number: 1, Answer: leader.Unseen, Ranges: seqs(1, 3)},
+			leader.Credit{Sub: 2, Messages: 2})
+		want(t, "1 and 3 go out after 4", o.take(), "2:1*", "2:3*", "settled 1")
+	})
+}
+
 func TestReleaseRequeuesAndReportsUnused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, leader.Config{})

@@ -25,6 +25,8 @@ type served struct {
 
 	mark       uint64 // numbers <= mark are reserved in the log: may be delivered
 	seenBefore uint64 // numbers <= seenBefore may have been delivered by an earlier leader
+	seen       uint64 // the highest number that was answered
+	behind     uint64 // in this dispatch: what comes back below it comes after what a consumer may have seen
 	marking    bool   // a Mark is under way
 	gets       []pendingGet
 	retry      bool // a later look is on its way
@@ -124,6 +126,19 @@ func (q *served) drop(s *sub) {
 func (q *served) handOut(s *sub, seq uint64, bytes int) {
 	q.out[seq] = held{s, bytes}
 	s.held++
+}
+
+// highestSeen is the highest number that a consumer may have seen; it is looked
+// for only while something waits that came back.
+func (q *served) highestSeen() uint64 {
+	if len(q.back) == 0 {
+		return 0
+	}
+	highest := q.seen
+	for seq := range q.out {
+		highest = max(highest, seq)
+	}
+	return highest
 }
 
 // isOut tells whether somebody holds seq.

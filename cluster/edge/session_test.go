@@ -444,7 +444,7 @@ func TestWhatWentBackUnseenAndCameAgainIsHeld(t *testing.T) {
 		s.Settle(leader.Ack, one(got[1].Seq)) // so that nothing is said to be committed
 		s.Settle(leader.Unseen, one(got[0].Seq))
 		s.Credit(1, 0)
-		wantBodies(t, "again", h.take(), "1")
+		wantBodies(t, "again, behind 2", h.take(), "1*")
 		_, other := r.subscribe(5)
 		r.breakLink()
 		time.Sleep(time.Second)
