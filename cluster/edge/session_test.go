@@ -516,3 +516,43 @@ func (r *consumerRig) breakLink() *attachment {
 	a.link.fail()
 	return a
 }
+
+// A message as large as the bound gets its turn though smaller ones never cease.
+func TestALargeMessageGetsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{limit: 1_000}
+		ctx, cancel := context.WithCancel(t.Context())
+		var streams sync.WaitGroup
+		defer streams.Wait()
+		defer cancel()
+		for range 4 { // each has always something under way
+			streams.Go(func() {
+				for ctx.Err() == nil && b.acquire(ctx, 100) == nil {
+					streams.Go(func() { time.Sleep(10 * time.Millisecond); b.release(100) })
+					time.Sleep(7 * time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		bounded, stop := context.WithTimeout(ctx, time.Second)
+		defer stop()
+		if err := b.acquire(bounded, 1_000); err != nil {
+			t.Fatalf("acquire: %v", err)
+		}
+		b.release(1_000)
+		// Who gives up waiting leaves his turn to the next.
+		if err := b.acquire(ctx, 900); err != nil {
+			t.Fatal(err)
+		}
+		gone, leave := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer leave()
+		if err := b.acquire(gone, 1_000); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("acquire: %v", err)
+		}
+		b.release(900)
+		if err := b.acquire(bounded, 1_000); err != nil {
+			t.Fatalf("acquire: %v", err)
+		}
+		b.release(1_000)
+	})
+}
