@@ -9,7 +9,8 @@ import (
 var (
 	errShort    = errors.New("ends too early")
 	errTrailing = errors.New("octets left over")
-	errUTF8     = errors.New("Malformed UTF-8 in shortstr") // RabbitMQ's text
+	//lint:ignore ST1005 it is the text that RabbitMQ sends
+	errUTF8 = errors.New("Malformed UTF-8 in shortstr") // RabbitMQ's text
 
 	errOtherMethod = errors.New("payload of another method")
 )

@@ -121,7 +121,6 @@ func (n *notifier) notify(trans raft.Transport, to raft.Server) bool {
 			Addr:            trans.EncodePeer(n.self, self),
 		},
 		Term:              term,
-		Leader:            trans.EncodePeer(n.self, self),
 		PrevLogEntry:      index,
 		PrevLogTerm:       term,
 		LeaderCommitIndex: index,

@@ -191,7 +191,7 @@ func (t *Transport) readAppends(stream pb.Raft_AppendServer, leader string, aske
 		if r == nil {
 			continue
 		}
-		r.RPCHeader, r.Leader = from, from.Addr
+		r.RPCHeader = from
 		answer := make(chan raft.RPCResponse, 1)
 		select {
 		case t.consumer <- raft.RPC{Command: r, RespChan: answer}:

@@ -65,7 +65,7 @@ func (t *Transport) serveBeat(leader string, b *pb.RaftBeat) *pb.RaftBeatAnswer 
 	}
 	from := header(leader)
 	answer := make(chan raft.RPCResponse, 1)
-	(*handler)(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{RPCHeader: from, Term: b.Term, Leader: from.Addr}})
+	(*handler)(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{RPCHeader: from, Term: b.Term}})
 	select {
 	case a := <-answer:
 		resp, ok := a.Response.(*raft.AppendEntriesResponse)

@@ -187,7 +187,7 @@ func (ts *Transports) Vote(ctx context.Context, r *pb.RaftVoteRequest) (*pb.Raft
 		return &pb.RaftVoteAnswer{Term: a.Term, Granted: a.Granted}, nil
 	}
 	resp, err := t.ask(ctx, raft.RPC{Command: &raft.RequestVoteRequest{
-		RPCHeader: from, Term: r.Term, Candidate: from.Addr, LastLogIndex: r.LastLogIndex, LastLogTerm: r.LastLogTerm,
+		RPCHeader: from, Term: r.Term, LastLogIndex: r.LastLogIndex, LastLogTerm: r.LastLogTerm,
 		LeadershipTransfer: r.LeadershipTransfer,
 	}})
 	if err != nil {

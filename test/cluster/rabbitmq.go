@@ -17,6 +17,8 @@ const (
 )
 
 // ErrNotInstalled says that there is no RabbitMQ on this machine to compare with.
+//
+//lint:ignore ST1005 it begins with a name
 var ErrNotInstalled = errors.New("Debian's rabbitmq-server is not installed")
 
 // RunRabbitMQ makes and starts a RabbitMQ cluster beside whatever else runs:
