@@ -48,6 +48,7 @@ type World struct {
 	// Identity opens the data folder.
 	Identity func(dir, name string) (Identity, error)
 	FS       log.FS
+	Segments int64 // bytes of a segment of the shared log; 0: its default
 	Listen   func(addr string) (net.Listener, error)
 	Dial     func(ctx context.Context, addr string) (net.Conn, error)
 	Gossip   memberlist.Transport // nil: sockets

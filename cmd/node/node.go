@@ -159,7 +159,7 @@ func (n *Node) path(elem ...string) string {
 // openDisk opens the shared log, the meta group's stores, votes and terms.
 func (n *Node) openDisk() (err error) {
 	w := n.cfg.World
-	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{Logger: n.logger, OnCorrupt: n.corrupt}); err != nil {
+	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{SegmentBytes: w.Segments, Logger: n.logger, OnCorrupt: n.corrupt}); err != nil {
 		return err
 	}
 	n.closers = append(n.closers, n.log)

@@ -20,6 +20,9 @@ const (
 
 	linkLatency = 300 * time.Microsecond
 	syncTime    = time.Millisecond
+
+	// segmentBytes is small, so that a schedule fills several segments.
+	segmentBytes = 256 << 10
 )
 
 // Cluster is a few machines and the networks between them.

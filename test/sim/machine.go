@@ -199,6 +199,7 @@ func (m *Machine) config(p *process) node.Config {
 		World: node.World{
 			Identity: func(string, string) (node.Identity, error) { return identity{m.disk.incarnation, m.disk.epoch}, nil },
 			FS:       p.files,
+			Segments: segmentBytes,
 			Listen:   p.listen,
 			Dial:     p.dial,
 			Gossip:   p.gossip,

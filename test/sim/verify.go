@@ -101,7 +101,7 @@ type chronicle map[string][]*appended
 // holds what they say against what the clients saw.
 func (w *Workload) VerifyLogs(names map[queue.ID]string, hashes map[uint64]uint64) {
 	disk := w.c.Machines[0].disk.files
-	l, err := log.Open(disk, "/data/log", log.Config{Logger: w.c.logger})
+	l, err := log.Open(disk, "/data/log", log.Config{SegmentBytes: segmentBytes, Logger: w.c.logger})
 	if err != nil {
 		w.c.failure("the log cannot be opened: %v", err)
 		return
