@@ -33,6 +33,7 @@ type flight struct {
 type session struct {
 	e      *Edge
 	target Target
+	id     queue.Session
 	budget budget
 	wake   chan struct{}
 
@@ -47,7 +48,13 @@ type session struct {
 }
 
 func newSession(e *Edge, t Target) *session {
-	return &session{e: e, target: t, budget: budget{limit: e.cfg.UnconfirmedBytes}, wake: make(chan struct{}, 1)}
+	id := e.cfg.Session
+	if t.Group == 0 {
+		// A home that has started anew answers under the same address: batches for
+		// the process before must not take the numbers of those for this one.
+		id.Incarnation ^= t.Epoch * 0x9e3779b97f4a7c15
+	}
+	return &session{e: e, target: t, id: id, budget: budget{limit: e.cfg.UnconfirmedBytes}, wake: make(chan struct{}, 1)}
 }
 
 // publishLink is one way to a leader: a stream, or the engine itself.
@@ -101,7 +108,7 @@ func (s *session) seal() {
 	}
 	s.seq++
 	f := &flight{seq: s.seq, receipts: s.receipts, bytes: s.bytes}
-	f.batch = s.builder.Seal(s.e.cfg.Session, s.seq)
+	f.batch = s.builder.Seal(s.id, s.seq)
 	f.arrival = arrivals(&s.builder, n)
 	s.receipts = make([]Receipt, 0, min(n+n/4, 1024))
 	s.bytes = 0

@@ -556,3 +556,29 @@ func TestALargeMessageGetsItsTurn(t *testing.T) {
 		b.release(1_000)
 	})
 }
+
+// A home that is back with a new process may be told batches for the one that
+// ended: those for its own queues are none the less appended.
+func TestTwoProcessesOfAHomeAreTwoSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &local{}
+		log := transient.NewLog(func([]queue.ID) {})
+		t.Cleanup(l.lead(log, leader.Config{}))
+		e := newEdge(t, l)
+		e.cfg.HomeAlive = func(leader.EdgeID) bool { return true }
+		e.cfg.Locate = func(id queue.ID) (Target, bool) { return Target{Home: "self", Epoch: uint64(id)}, true }
+		confirms := &tally{seen: make(map[uint64]int)}
+		for _, q := range []queue.ID{1, 2} {
+			m := queue.Message{Body: []byte("x"), TTL: queue.NoTTL}
+			if err := e.Publish(t.Context(), []queue.ID{q}, &m, Receipt{Confirms: confirms, Tag: uint64(q)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		log.Locked(func(s *queue.State) {
+			if confirms.count() != 2 || s.Queue(1) == nil || s.Queue(2) == nil {
+				t.Fatalf("%d messages confirmed; queues %v and %v", confirms.count(), s.Queue(1), s.Queue(2))
+			}
+		})
+	})
+}
