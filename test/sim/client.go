@@ -194,6 +194,7 @@ func (i impatient) Read(b []byte) (int, error) {
 // assembly is a delivery whose content is on its way.
 type assembly struct {
 	method *wire.BasicDeliver
+	got    *wire.BasicGetOk // what method was made of, if it is the answer to basic.get
 	size   uint64
 	body   []byte
 }
@@ -220,6 +221,9 @@ func (cl *Client) frame(f wire.Frame, content *assembly) error {
 	if content.method != nil && uint64(len(content.body)) >= content.size {
 		cl.events.deliver(content.method, string(content.body))
 		content.method = nil
+		if content.got != nil {
+			return cl.answer(content.got)
+		}
 	}
 	return nil
 }
@@ -227,7 +231,9 @@ func (cl *Client) frame(f wire.Frame, content *assembly) error {
 func (cl *Client) method(m wire.Method, content *assembly) error {
 	switch m := m.(type) {
 	case *wire.BasicDeliver:
-		content.method = m
+		content.method, content.got = m, nil
+	case *wire.BasicGetOk:
+		content.method, content.got = &wire.BasicDeliver{DeliveryTag: m.DeliveryTag, Redelivered: m.Redelivered}, m
 	case *wire.BasicAck:
 		cl.events.confirmed(m.DeliveryTag, m.Multiple, true)
 	case *wire.BasicNack:
@@ -239,13 +245,19 @@ func (cl *Client) method(m wire.Method, content *assembly) error {
 	case *wire.ConnectionClose:
 		return &exception{m.ReplyCode, m.ReplyText}
 	default:
-		select {
-		case cl.replies <- m:
-		default:
-			return fmt.Errorf("%s was not asked for", m.Name())
-		}
+		return cl.answer(m)
 	}
 	return nil
+}
+
+// answer gives m to whoever has asked.
+func (cl *Client) answer(m wire.Method) error {
+	select {
+	case cl.replies <- m:
+		return nil
+	default:
+		return fmt.Errorf("%s was not asked for", m.Name())
+	}
 }
 
 // exception is the broker's reason to end a channel or connection.

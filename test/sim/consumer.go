@@ -12,11 +12,12 @@ import (
 // consumer consumes one queue through one node after another. While ctx lives it
 // misbehaves now and then: returns messages, breaks its connection, cancels.
 type consumer struct {
-	w      *Workload
-	host   string
-	queue  string
-	rng    *rand.Rand
-	polite bool // never misbehaves
+	w     *Workload
+	host  string
+	queue string
+	rng   *rand.Rand
+	polls bool     // uses basic.get
+	at    *Machine // nil: any
 
 	mu   sync.Mutex
 	sub  int
@@ -33,13 +34,20 @@ type arrival struct {
 // run consumes until done; from the end of ctx on it does nothing but acknowledge.
 func (k *consumer) run(ctx, done context.Context) {
 	for done.Err() == nil {
-		m := k.w.pick(k.rng)
+		m := k.at
+		if m == nil {
+			m = k.w.pick(k.rng)
+		}
 		k.mu.Lock()
 		k.sub, k.got, k.wake = k.w.h.newSub(), nil, make(chan struct{}, 1)
 		k.mu.Unlock()
 		cl, err := k.w.c.Dial(k.host, m, events{deliver: k.deliver, cancelled: k.cancelled})
 		if err == nil {
-			k.consume(ctx, done, cl)
+			if k.polls {
+				k.poll(ctx, done, cl)
+			} else {
+				k.consume(ctx, done, cl)
+			}
 			k.w.judge(cl)
 			cl.Abort()
 		}
@@ -55,7 +63,6 @@ func (k *consumer) consume(ctx, done context.Context, cl *Client) {
 	if _, err := cl.Call(&wire.BasicConsume{Queue: k.queue, ConsumerTag: "c"}); err != nil {
 		return
 	}
-	cancelled := false
 	for {
 		select {
 		case <-k.wake:
@@ -66,33 +73,51 @@ func (k *consumer) consume(ctx, done context.Context, cl *Client) {
 		}
 		for _, a := range k.take() {
 			wait(done, time.Duration(k.rng.Int64N(int64(5*time.Millisecond))))
-			chance := k.rng.IntN(1000)
-			switch {
-			case ctx.Err() != nil || k.polite || chance >= 40:
-				k.w.h.ack(k.queue, a.m, cl)
-				if cl.Send(&wire.BasicAck{DeliveryTag: a.tag}) != nil {
-					return
-				}
-			case chance < 3:
-				return // with all that is unanswered
-			case chance < 6 && !cancelled:
-				if _, err := cl.Call(&wire.BasicCancel{ConsumerTag: "c"}); err != nil {
-					return
-				}
-				if _, err := cl.Call(&wire.BasicConsume{Queue: k.queue, ConsumerTag: "c"}); err != nil {
-					return
-				}
-				k.w.h.ack(k.queue, a.m, cl)
-				if cl.Send(&wire.BasicAck{DeliveryTag: a.tag}) != nil {
-					return
-				}
-			default:
-				if cl.Send(&wire.BasicNack{DeliveryTag: a.tag, Requeue: true}) != nil {
-					return
-				}
+			if !k.answer(ctx, cl, a) {
+				return
 			}
 		}
 	}
+}
+
+// poll takes one message after another.
+func (k *consumer) poll(ctx, done context.Context, cl *Client) {
+	for done.Err() == nil {
+		r, err := cl.Call(&wire.BasicGet{Queue: k.queue})
+		if err != nil {
+			return
+		}
+		if _, ok := r.(*wire.BasicGetOk); !ok {
+			wait(done, 100*time.Millisecond)
+			continue
+		}
+		for _, a := range k.take() {
+			if !k.answer(ctx, cl, a) {
+				return
+			}
+		}
+	}
+}
+
+// answer answers one delivery; false: the connection is over.
+func (k *consumer) answer(ctx context.Context, cl *Client, a arrival) bool {
+	chance := k.rng.IntN(1000)
+	switch {
+	case ctx.Err() != nil || chance >= 40:
+	case chance < 3:
+		return false // with all that is unanswered
+	case chance < 6 && !k.polls:
+		if _, err := cl.Call(&wire.BasicCancel{ConsumerTag: "c"}); err != nil {
+			return false
+		}
+		if _, err := cl.Call(&wire.BasicConsume{Queue: k.queue, ConsumerTag: "c"}); err != nil {
+			return false
+		}
+	default:
+		return cl.Send(&wire.BasicNack{DeliveryTag: a.tag, Requeue: true}) == nil
+	}
+	k.w.h.ack(k.queue, a.m, cl)
+	return cl.Send(&wire.BasicAck{DeliveryTag: a.tag}) == nil
 }
 
 func (k *consumer) take() []arrival {

@@ -184,6 +184,16 @@ func (h *History) trouble() (over func()) {
 	}
 }
 
+// calmNow tells whether nothing is broken, nor was lately.
+func (h *History) calmNow() bool { return h.calmSince(time.Now()) }
+
+// calmSince tells whether nothing has been broken from at on.
+func (h *History) calmSince(at time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.broken == 0 && !h.calm.After(at)
+}
+
 // recoveryTime is how long after a fault the cluster may still be busy with it.
 const recoveryTime = 8 * time.Second
 

@@ -23,6 +23,7 @@ type publisher struct {
 	routes []route
 	window int
 	pause  time.Duration // mean, between messages
+	at     *Machine      // nil: any
 
 	mu      sync.Mutex
 	waiting []*message // by tag, from first on; nil: answered
@@ -35,7 +36,10 @@ type publisher struct {
 // published over the last connection.
 func (p *publisher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		m := p.w.pick(p.rng)
+		m := p.at
+		if m == nil {
+			m = p.w.pick(p.rng)
+		}
 		p.mu.Lock()
 		p.waiting, p.first, p.open, p.room = nil, 1, 0, make(chan struct{}, 1)
 		p.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 // load is how long clients are active in a schedule, at most.
-const load = 12 * time.Second
+const load = 10 * time.Second
 
 // Schedule runs a cluster through the faults of a seed. It is called in a bubble.
 func Schedule(tb testing.TB, seed uint64, trace bool) {

@@ -9,6 +9,7 @@ import (
 
 var (
 	seed      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and print its log")
+	from      = flag.Uint64("from", 1, "the first schedule's seed")
 	schedules = flag.Int("schedules", 200, "how many schedules to run")
 )
 
@@ -18,9 +19,10 @@ func TestSchedules(t *testing.T) {
 		return
 	}
 	for i := range *schedules {
-		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+		n := *from + uint64(i)
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { Schedule(t, uint64(i+1), false) })
+			synctest.Test(t, func(t *testing.T) { Schedule(t, n, false) })
 		})
 	}
 }

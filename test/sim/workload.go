@@ -24,6 +24,8 @@ type Workload struct {
 	h      *History
 	queues []string
 
+	churns []*churn
+
 	publishing, consuming sync.WaitGroup
 	stopPublishing        context.CancelFunc
 	stopConsuming         context.CancelFunc
@@ -90,8 +92,13 @@ func (w *Workload) Start(rng *rand.Rand, publishers, consumers int) {
 		w.publishing.Go(func() { p.run(publish) })
 	}
 	for i := range consumers {
-		k := &consumer{w: w, host: fmt.Sprintf("k%d", i), queue: w.queues[i%len(w.queues)], rng: split(rng)}
+		k := &consumer{w: w, host: fmt.Sprintf("k%d", i), queue: w.queues[i%len(w.queues)], rng: split(rng), polls: i >= len(w.queues) && rng.IntN(3) == 0}
 		w.consuming.Go(func() { k.run(publish, consume) })
+	}
+	for i := range 2 {
+		k := &churn{w: w, host: fmt.Sprintf("d%d", i), rng: split(rng)}
+		w.churns = append(w.churns, k)
+		w.publishing.Go(func() { k.run(publish) })
 	}
 }
 
@@ -103,6 +110,9 @@ func (w *Workload) Drain() {
 	w.c.Await(drainTime, "the queues are empty", w.empty)
 	w.stopConsuming()
 	w.consuming.Wait()
+	for _, k := range w.churns {
+		k.verify()
+	}
 }
 
 // empty tells whether no replica holds a message.
