@@ -47,20 +47,40 @@ func broker(t *testing.T) *cluster.Set {
 // rabbit says whether the cases are tried on RabbitMQ.
 func rabbit() bool { return os.Getenv("WARREN_COMPAT") == "rabbitmq" }
 
-func TestTutorials(t *testing.T) {
+// TestBroker runs everything against one cluster: first what single clients
+// see, then the tutorials, which end and restart all nodes.
+func TestBroker(t *testing.T) {
 	s := broker(t)
-	end := s.Kill
-	if rabbit() { // Mnesia may forget a queue that was declared within the last seconds
-		end = func() error { return s.Stop(t.Context()) }
-	}
-	err := Tutorial(t.Context(), s, end, func(where string, cases []Case) {
-		for _, c := range cases {
-			if c.Err != nil {
-				t.Errorf("%s, %s: %v", c.Name, where, c.Err)
+	t.Run("queues", func(t *testing.T) { onEveryNode(t, s, queueCases()) })
+	t.Run("exchanges", func(t *testing.T) { onEveryNode(t, s, exchangeCases()) })
+	t.Run("messages", func(t *testing.T) { onEveryNode(t, s, messageCases()) })
+	t.Run("pika", func(t *testing.T) {
+		for i, n := range s.Nodes {
+			cases, err := Script(t.Context(), "behaviours.py", n.AMQP, s.Nodes[(i+1)%len(s.Nodes)].AMQP)
+			tell(t, "through "+n.Name, cases)
+			if err != nil {
+				t.Error(err)
 			}
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	t.Run("tutorials", func(t *testing.T) {
+		end := s.Kill
+		if rabbit() { // Mnesia may forget a queue that was declared within the last seconds
+			end = func() error { return s.Stop(t.Context()) }
+		}
+		if err := Tutorial(t.Context(), s, end, func(where string, cases []Case) { tell(t, where, cases) }); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// tell makes a test of each case of a script.
+func tell(t *testing.T, where string, cases []Case) {
+	for _, c := range cases {
+		t.Run(where+"/"+c.Name, func(t *testing.T) {
+			if c.Err != nil {
+				t.Error(c.Err)
+			}
+		})
 	}
 }
