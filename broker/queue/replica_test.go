@@ -48,13 +48,11 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 		p = progress{epoch: s.Epoch}
 	}
 	if seq <= p.seq {
-		return Answer{Status: Repeated, Seq: p.seq}
+		return Answer{Status: Repeated, Seq: p.seq, Refused: p.refusedOf(seq)}
 	}
 	if seq > p.seq+1 {
 		return Answer{Status: Gap, Seq: p.seq}
 	}
-	p.seq = seq
-	m.sessions[s.Incarnation] = p
 	var refused []uint32
 	for i, sm := range sent {
 		sealed := false
@@ -76,6 +74,8 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 		}
 	}
 	slices.Sort(refused)
+	p.advance(seq, refused)
+	m.sessions[s.Incarnation] = p
 	return Answer{Status: Applied, Seq: seq, Refused: refused}
 }
 

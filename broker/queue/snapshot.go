@@ -13,7 +13,8 @@ import (
 // minimal unsigned varint, fixed-width numbers are little-endian:
 //
 //	version u8 = 1
-//	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv
+//	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv, batches with refusals uv
+//	batch with refusals: seq uv, ordinals uv, each uv
 //	queues uv, by id: id uv as the step from the one before, settings, sealed u8, next uv,
 //	    mark uv, bytes uv, runs uv
 //	run: flags u8 (1: settled, 2: returned), index uv as a step, appended-at as a step, zigzag uv,
@@ -25,7 +26,7 @@ const (
 	hasSettled  = 1
 	hasReturned = 2
 
-	leastSession = 8 + 1 + 1
+	leastSession = 8 + 1 + 1 + 1
 	leastQueue   = 1 + 12 + 1 + 4
 	leastRun     = 1 + 6
 )
@@ -64,6 +65,14 @@ func (s *State) appendSessions(dst []byte) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, incarnation)
 		dst = binary.AppendUvarint(dst, p.epoch)
 		dst = binary.AppendUvarint(dst, p.seq)
+		dst = binary.AppendUvarint(dst, uint64(len(p.refused)))
+		for _, r := range p.refused {
+			dst = binary.AppendUvarint(dst, r.seq)
+			dst = binary.AppendUvarint(dst, uint64(len(r.ordinals)))
+			for _, o := range r.ordinals {
+				dst = binary.AppendUvarint(dst, uint64(o))
+			}
+		}
 	}
 	return dst
 }
@@ -197,6 +206,9 @@ func (s *State) restoreSessions(r *reader) error {
 		if p.seq == 0 {
 			return malformed("session without a batch")
 		}
+		if err := r.refusals(&p); err != nil {
+			return err
+		}
 		s.sessions[incarnation] = p
 		before = incarnation
 	}
@@ -296,4 +308,29 @@ func (r *reader) countUvarint(size uint64) uint64 {
 		return 0
 	}
 	return n
+}
+
+// refusals reads what was refused of a session's last batches.
+func (r *reader) refusals(p *progress) error {
+	before := uint64(0)
+	for range r.countUvarint(3) {
+		f := refusal{seq: r.uvarint()}
+		if f.seq <= before || f.seq > p.seq || f.seq+refusalsKept <= p.seq {
+			return malformed("order of refusals")
+		}
+		before = f.seq
+		n := r.countUvarint(1)
+		if n == 0 {
+			return malformed("refusals of nothing")
+		}
+		f.ordinals = make([]uint32, n)
+		for i := range f.ordinals {
+			f.ordinals[i] = r.uvarint32()
+			if i > 0 && f.ordinals[i] <= f.ordinals[i-1] {
+				return malformed("order of refused ordinals")
+			}
+		}
+		p.refused = append(p.refused, f)
+	}
+	return nil
 }

@@ -21,8 +21,48 @@ type State struct {
 	touched []ID
 }
 
-// progress is how far a session has come.
-type progress struct{ epoch, seq uint64 }
+// progress is how far a session has come, and what was refused of its last batches: a batch
+// sent again is answered as it was before.
+type progress struct {
+	epoch, seq uint64
+	refused    []refusal // ascending
+}
+
+// refusal are the ordinals of a batch that were refused.
+type refusal struct {
+	seq      uint64
+	ordinals []uint32
+}
+
+// refusalsKept is how many batches back refusals are remembered: more than an edge has
+// under way at once.
+const refusalsKept = 64
+
+// refusedOf is what was refused of an earlier batch.
+func (p *progress) refusedOf(seq uint64) []uint32 {
+	for _, r := range p.refused {
+		if r.seq == seq {
+			return slices.Clone(r.ordinals)
+		}
+	}
+	return nil
+}
+
+// advance notes the next batch and what was refused of it. Slices that a copy of p has are not changed.
+func (p *progress) advance(seq uint64, ordinals []uint32) {
+	p.seq = seq
+	old := 0
+	for old < len(p.refused) && p.refused[old].seq+refusalsKept <= seq {
+		old++
+	}
+	p.refused = slices.Clip(p.refused[old:])
+	if len(ordinals) > 0 {
+		p.refused = append(p.refused, refusal{seq, ordinals})
+	}
+	if len(p.refused) == 0 {
+		p.refused = nil
+	}
+}
 
 // NewState is a group before its first entry.
 func NewState() *State {
@@ -101,10 +141,8 @@ func (s *State) publish(e *Entry, c Publish) Answer {
 	case c.Seq == 0 || c.Seq > p.seq+1:
 		return Answer{Status: Gap, Seq: p.seq} // a newer epoch takes over with its first batch, not here
 	case c.Seq <= p.seq:
-		return Answer{Status: Repeated, Seq: p.seq}
+		return Answer{Status: Repeated, Seq: p.seq, Refused: p.refusedOf(c.Seq)}
 	}
-	p.seq = c.Seq
-	s.sessions[c.Session.Incarnation] = p
 	at := e.AppendedAt.UnixNano()
 	var refused []uint32
 	for i := range c.Sections {
@@ -127,7 +165,9 @@ func (s *State) publish(e *Entry, c Publish) Answer {
 			refused = append(refused, o)
 		}
 	}
-	return Answer{Status: Applied, Seq: p.seq, Refused: refused}
+	p.advance(c.Seq, refused)
+	s.sessions[c.Session.Incarnation] = p
+	return Answer{Status: Applied, Seq: p.seq, Refused: slices.Clone(refused)}
 }
 
 func (s *State) configure(c Configure) Answer {

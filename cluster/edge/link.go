@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
@@ -65,6 +66,9 @@ func (s *session) connectRemote(ctx context.Context, node string) (*publishLink,
 	return link, nil
 }
 
+// askTimeout bounds the question to one replica.
+const askTimeout = 400 * time.Millisecond
+
 // askReplicas asks a group's replicas who leads it, where this node has none.
 func (e *Edge) askReplicas(ctx context.Context, group uint64) (string, error) {
 	for _, id := range e.cfg.Replicas(group) {
@@ -72,7 +76,9 @@ func (e *Edge) askReplicas(ctx context.Context, group uint64) (string, error) {
 		if err != nil {
 			continue
 		}
-		r, err := pb.NewEdgeClient(conn).Leader(ctx, &pb.LeaderRequest{Group: group})
+		asking, cancel := context.WithTimeout(ctx, askTimeout) // a hung one must not keep the others from being asked
+		r, err := pb.NewEdgeClient(conn).Leader(asking, &pb.LeaderRequest{Group: group})
+		cancel()
 		if err == nil && r.Leader != "" {
 			return r.Leader, nil
 		}

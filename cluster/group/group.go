@@ -21,6 +21,8 @@ const (
 	proposeTimeout = 10 * time.Second
 	// barrierTimeout bounds the wait of a new leader for its own log.
 	barrierTimeout = 10 * time.Second
+	// barrierPause is how long a leader whose barrier failed waits before another.
+	barrierPause = 100 * time.Millisecond
 )
 
 // Group is this node's replica of one queue group. It implements leader.Log.
@@ -238,14 +240,22 @@ func (g *Group) leadUntilChange(ctx context.Context) (again bool) {
 
 // lead serves the group as its leader until ctx ends.
 func (g *Group) lead(ctx context.Context) {
-	if err := g.ask(func() raft.Future { return g.raft.Barrier(barrierTimeout) }); err != nil {
-		if ctx.Err() == nil && g.raft.State() == raft.Leader {
-			g.logger.Warn("a new leader cannot commit; it steps down", "error", err)
-			if err := g.handOver(); err != nil {
-				g.logger.Warn("stepping down failed", "error", err)
-			}
+	for {
+		err := g.ask(func() raft.Future { return g.raft.Barrier(barrierTimeout) })
+		if err == nil {
+			break
 		}
-		return
+		if ctx.Err() != nil || g.raft.State() != raft.Leader {
+			return
+		}
+		// A transfer of the leadership is under way, or nothing can be committed:
+		// it ends in another leader, or goes on here.
+		g.logger.Warn("a new leader cannot commit yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(barrierPause):
+		}
 	}
 	term := g.raft.CurrentTerm()
 	g.logger.Info("leading", "term", term)

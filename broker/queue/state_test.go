@@ -1,0 +1,40 @@
+package queue
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A batch that is sent again is answered as it was before: what a sealed queue
+// refused stays refused, also after a restart.
+func TestARepeatedBatchIsRefusedAsBefore(t *testing.T) {
+	var b Builder
+	for range 3 {
+		b.Add([]ID{1}, &Message{TTL: NoTTL})
+	}
+	b.Add([]ID{2}, &Message{TTL: NoTTL})
+	session := Session{Incarnation: 1, Epoch: 1}
+	publish, err := Decode(b.Seal(session, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewState()
+	s.Apply(Entry{Index: 1, AppendedAt: time.Now(), Commands: []Command{Configure{Queue: 1}, Configure{Queue: 2}, Seal{Queue: 1}}})
+	first, _ := s.Apply(Entry{Index: 2, AppendedAt: time.Now(), Commands: publish})
+	want := []uint32{0, 1, 2}
+	if first[0].Status != Applied || !slices.Equal(first[0].Refused, want) {
+		t.Fatalf("first: %+v", first[0])
+	}
+	if s, err = RestoreState(s.AppendSnapshot(nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.Apply(Entry{Index: 3, AppendedAt: time.Now(), Commands: []Command{Unseal{Queue: 1}}})
+	again, _ := s.Apply(Entry{Index: 4, AppendedAt: time.Now(), Commands: publish})
+	if again[0].Status != Repeated || !slices.Equal(again[0].Refused, want) {
+		t.Fatalf("again: %+v", again[0])
+	}
+	if n := s.Queue(1).Messages(); n != 0 {
+		t.Fatalf("%d messages in the queue that refused", n)
+	}
+}
