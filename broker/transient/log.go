@@ -1,6 +1,6 @@
-// Package transient keeps queues in the memory of one node: non-durable,
-// exclusive and auto-delete ones. It is the same state machine and the same
-// engine as for replicated queues, over a log that is a map of batches.
+// Package transient keeps queues in the memory of one node: those that are not
+// durable, and exclusive ones. It is the same state machine and the same engine
+// as for replicated queues, over a log that is a map of batches.
 //
 // It promises no more than RabbitMQ for such queues: they end with their node.
 // Memory is that of the live messages, at most twice: what is settled is
