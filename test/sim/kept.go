@@ -2,12 +2,14 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -81,7 +83,9 @@ func (p *process) store(name string) *store {
 func (s *store) write(change func(*kept)) {
 	d := s.p.machine.disk
 	if !s.p.detached.Load() {
+		done := s.p.writes.begin()
 		_ = s.p.files.SyncDir("/gate") // waits as long as a sync; a disk that fails fails in the shared log
+		done()
 	}
 	d.mu.Lock()
 	if !s.p.detached.Load() {
@@ -240,4 +244,62 @@ func (k *sink) Close() error {
 		}
 	})
 	return nil
+}
+
+// writes are those under way, by their number.
+type writes struct {
+	mu    sync.Mutex
+	last  int
+	since map[int]time.Time
+}
+
+func (w *writes) begin() (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since == nil {
+		w.since = make(map[int]time.Time)
+	}
+	w.last++
+	n := w.last
+	w.since[n] = time.Now()
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.since, n)
+	}
+}
+
+// stallTime is what a write may take before the process ends, as in the real stores.
+const stallTime = 3 * time.Second
+
+// stable holds votes and terms, and watches over their writes as the real one does.
+type stable struct{ p *process }
+
+func (s stable) Group(id uint64) raft.StableStore { return s.p.group(id) }
+func (s stable) Close() error                     { return nil }
+
+func (s stable) Run(ctx context.Context) error {
+	tick := time.NewTicker(stallTime / 6)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if s.p.writes.stalled() {
+				return errors.New("a vote is not written in time")
+			}
+		}
+	}
+}
+
+func (w *writes) stalled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, at := range w.since {
+		if time.Since(at) > stallTime {
+			return true
+		}
+	}
+	return false
 }

@@ -39,6 +39,7 @@ type Machine struct {
 type process struct {
 	machine  *Machine
 	files    *memfs.FS
+	writes   writes
 	gossip   *memnet.Transport
 	cancel   context.CancelFunc
 	dead     atomic.Bool // it has no network
@@ -247,11 +248,6 @@ func (p *process) dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	return nc, err
 }
-
-type stable struct{ p *process }
-
-func (s stable) Group(id uint64) raft.StableStore { return s.p.group(id) }
-func (s stable) Close() error                     { return nil }
 
 type nothing struct{}
 
