@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func (w *Warren) node(name, gossip string, seeds []string) (*Node, error) {
 	return &Node{
 		Name: name, AMQP: addrs[0], Dir: dir, Log: log, readyLine: readyLine,
 		argv: append(argv, w.Opts.Args...),
-		env:  append(os.Environ(), w.Opts.Env...),
+		env:  append(environment(), w.Opts.Env...),
 	}, nil
 }
 
@@ -252,6 +253,12 @@ func (w *Warren) byID(all []Status, id string) *Node {
 		}
 	}
 	return nil
+}
+
+// environment is this process's without Warren's own settings, which would
+// reach the nodes as flags.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WARREN_") })
 }
 
 func exists(path string) bool {
