@@ -4,9 +4,11 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"time"
@@ -114,6 +116,10 @@ func Get(ctx context.Context, dir string) (*Status, error) {
 	}
 	resp, err := client.Do(r)
 	if err != nil {
+		var addressed *url.Error // its text would tell of a URL that nobody gave
+		if errors.As(err, &addressed) {
+			err = addressed.Err
+		}
 		return nil, fmt.Errorf("no node answers in %s: %w", dir, err)
 	}
 	defer resp.Body.Close()

@@ -227,7 +227,7 @@ func (d *dev) table(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\tamqp://guest:guest@%s/\t%s\t%d of %d groups\t%s\t%s\n", n.name, s.AMQP, s.Role(), s.Leads(), len(s.Groups), n.dir, n.log)
+		fmt.Fprintf(w, "%s\tamqp://guest:guest@%s\t%s\t%d of %d groups\t%s\t%s\n", n.name, s.AMQP, s.Role(), s.Leads(), len(s.Groups), n.dir, n.log)
 	}
 	fmt.Fprintln(w, "\nCtrl-C stops the cluster; its messages are there at the next start.")
 	return w.Flush()

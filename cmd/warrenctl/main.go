@@ -25,7 +25,7 @@ func main() {
 	err := command().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(os.Stderr, "warrenctl:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}
 }
@@ -34,12 +34,15 @@ func command() *cobra.Command {
 	var data, format string
 	root := &cobra.Command{
 		Use: "warrenctl", Short: "Ask a running Warren node about itself and its cluster",
-		Version: version, SilenceUsage: true, SilenceErrors: true,
+		Version: version, SilenceUsage: true, SilenceErrors: true, DisableSuggestions: true,
 	}
 	root.PersistentFlags().StringVar(&data, "data", envOr("WARREN_DATA", "data/node1"), "data folder of a node on this machine")
 	status := &cobra.Command{
 		Use: "cluster_status", Short: "Nodes, queue groups and their leaders", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return fmt.Errorf("formatter %q: want table or json", format)
+			}
 			s, err := control.Get(cmd.Context(), data)
 			if err != nil {
 				return err
