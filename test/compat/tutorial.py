@@ -93,6 +93,7 @@ def fair_dispatch():
     connection, channel = publisher()
     for i in range(20):
         channel.basic_publish(exchange="", routing_key=queue, body=str(i), properties=persistent(style))
+    slow.wait(1)
     fast.wait(19)
     assert len(slow.got) == 1, (slow.got, fast.got)
     slow.connection.add_callback_threadsafe(lambda: slow.channel.basic_ack(slow.hold))
