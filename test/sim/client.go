@@ -21,7 +21,7 @@ const (
 
 // events are what a client hears without having asked; from its reader alone.
 type events struct {
-	deliver   func(m *wire.BasicDeliver, body string)
+	deliver   func(cl *Client, m *wire.BasicDeliver, body string)
 	confirmed func(tag uint64, multiple, ack bool)
 	cancelled func() // the consumer is cancelled by the broker
 }
@@ -29,6 +29,7 @@ type events struct {
 // Client is an AMQP connection with one channel. Any exception ends it.
 type Client struct {
 	nc      net.Conn
+	server  *process // that it is connected to
 	events  events
 	replies chan wire.Method
 	ended   chan struct{}
@@ -50,7 +51,7 @@ func (c *Cluster) Dial(host string, m *Machine, ev events) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl := &Client{nc: nc, events: ev, replies: make(chan wire.Method, 1), ended: make(chan struct{})}
+	cl := &Client{nc: nc, server: m.running(), events: ev, replies: make(chan wire.Method, 1), ended: make(chan struct{})}
 	go cl.read()
 	if err := cl.open(); err != nil {
 		cl.fail(err)
@@ -219,7 +220,7 @@ func (cl *Client) frame(f wire.Frame, content *assembly) error {
 		return cl.method(m, content)
 	}
 	if content.method != nil && uint64(len(content.body)) >= content.size {
-		cl.events.deliver(content.method, string(content.body))
+		cl.events.deliver(cl, content.method, string(content.body))
 		content.method = nil
 		if content.got != nil {
 			return cl.answer(content.got)

@@ -114,6 +114,7 @@ func (k *consumer) answer(ctx context.Context, cl *Client, a arrival) bool {
 			return false
 		}
 	default:
+		k.w.h.returned(k.queue, a.m, cl)
 		return cl.Send(&wire.BasicNack{DeliveryTag: a.tag, Requeue: true}) == nil
 	}
 	k.w.h.ack(k.queue, a.m, cl)
@@ -128,10 +129,10 @@ func (k *consumer) take() []arrival {
 	return got
 }
 
-func (k *consumer) deliver(d *wire.BasicDeliver, body string) {
+func (k *consumer) deliver(cl *Client, d *wire.BasicDeliver, body string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	m := k.w.h.deliver(k.queue, k.sub, body, d.Redelivered)
+	m := k.w.h.deliver(k.queue, k.sub, cl, body, d.Redelivered)
 	if m == nil {
 		return
 	}

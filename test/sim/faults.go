@@ -41,7 +41,8 @@ var kinds = []struct {
 	{"slowlinks", 6, 4 * time.Second},
 	{"killtwo", 4, 4 * time.Second},
 	{"killall", 3, 3 * time.Second},
-	{"cutall", 4, 3 * time.Second},
+	{"cuttwo", 6, 4 * time.Second},
+	{"cutall", 8, 3 * time.Second},
 	{"flap", 3, 3 * time.Second},
 }
 
@@ -79,6 +80,10 @@ func (w *Workload) Suffer(f Fault) {
 	c := w.c
 	m := c.Machines[f.On]
 	defer w.h.trouble()()
+	switch f.Kind { // what may keep a leader from a consumer's node for longer than it waits
+	case "isolate", "mute", "deaf", "bridge", "slowlinks", "hang":
+		defer w.h.unreached(w.touched(f)...)()
+	}
 	switch f.Kind {
 	case "kill":
 		m.Kill()
@@ -124,6 +129,17 @@ func (w *Workload) Suffer(f Fault) {
 	}
 }
 
+// touched are the machines whose links a fault concerns.
+func (w *Workload) touched(f Fault) []*Machine {
+	if f.Kind == "bridge" {
+		return []*Machine{w.c.Machines[f.On], w.c.Machines[w.c.other(f.On)]}
+	}
+	return []*Machine{w.c.Machines[f.On]}
+}
+
+// other is the other end of a bridge.
+func (c *Cluster) other(i int) int { return (i + 1) % len(c.Machines) }
+
 // oneWay cuts single links: between two machines, or all one way.
 func (w *Workload) oneWay(f Fault) {
 	c := w.c
@@ -137,9 +153,10 @@ func (w *Workload) oneWay(f Fault) {
 			links = append(links, link{f.On, j})
 		case f.Kind == "deaf":
 			links = append(links, link{j, f.On})
-		default:
-			links = []link{{f.On, j}, {j, f.On}}
 		}
+	}
+	if f.Kind == "bridge" {
+		links = []link{{f.On, c.other(f.On)}, {c.other(f.On), f.On}}
 	}
 	for _, l := range links {
 		c.Cut(l[0], l[1])
@@ -176,11 +193,11 @@ func (w *Workload) hang(m *Machine, down time.Duration) {
 func (w *Workload) many(f Fault) {
 	n := len(w.c.Machines)
 	hit := w.c.Machines
-	if f.Kind == "killtwo" {
+	if f.Kind == "killtwo" || f.Kind == "cuttwo" {
 		hit = []*Machine{hit[f.On], hit[(f.On+1)%n]}
 	}
 	for _, m := range hit {
-		if f.Kind == "cutall" {
+		if f.Kind == "cuttwo" || f.Kind == "cutall" {
 			m.Crash()
 		} else {
 			m.Kill()

@@ -25,6 +25,8 @@ type History struct {
 	broken     int       // faults under way
 	calm       time.Time // since when nothing has been broken; meaningless while something is
 	unrest     time.Time // when something broke last
+	stolen     []theft
+	cutOff     map[*Machine]time.Time // until when a machine may not have been reached by all others
 	confirmed  int
 }
 
@@ -47,6 +49,15 @@ type messageCopy struct {
 	fresh   int // without the redelivered flag
 	ackedAt time.Time
 	ackedBy *Client
+	holder  *Client // has it, unanswered
+}
+
+// theft is a delivery of what another consumer held.
+type theft struct {
+	at    time.Time
+	queue string
+	m     *message
+	from  *Client
 }
 
 // delivery is one message at one consumer.
@@ -65,7 +76,7 @@ type island struct {
 }
 
 func newHistory(c *Cluster) *History {
-	return &History{c: c, messages: make(map[string]*message), calm: time.Now()}
+	return &History{c: c, messages: make(map[string]*message), calm: time.Now(), cutOff: make(map[*Machine]time.Time)}
 }
 
 func (h *History) newChannel() int {
@@ -118,7 +129,7 @@ func (h *History) confirm(m *message, ack bool) {
 }
 
 // deliver notes a delivery and finds its message. nil: there is no such message.
-func (h *History) deliver(queue string, sub int, body string, redelivered bool) *message {
+func (h *History) deliver(queue string, sub int, to *Client, body string, redelivered bool) *message {
 	id, padding, _ := strings.Cut(body, " ")
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -141,7 +152,50 @@ func (h *History) deliver(queue string, sub int, body string, redelivered bool) 
 	if !k.ackedAt.IsZero() && h.settled(k) {
 		h.c.failure("queue %s delivers %s again, %v after it was acknowledged on a living connection", queue, id, time.Since(k.ackedAt))
 	}
+	if from := k.holder; from != nil && from != to && !from.server.dead.Load() && time.Now().After(h.cutOff[from.server.machine]) {
+		h.stolen = append(h.stolen, theft{time.Now(), queue, m, from})
+	}
+	k.holder = to
 	return m
+}
+
+// returned notes that a delivery is about to be given back.
+func (h *History) returned(queue string, m *message, by *Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k := m.copies[queue]; k.holder == by {
+		k.holder = nil
+	}
+}
+
+// unreached notes that others may not reach a machine; over is called when they do.
+func (h *History) unreached(ms ...*Machine) (over func()) {
+	set := func(until time.Time) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, m := range ms {
+			h.cutOff[m] = until
+		}
+	}
+	set(time.Now().Add(time.Hour))
+	return func() { set(time.Now().Add(recoveryTime)) }
+}
+
+// judgeThefts looks for messages that were delivered to one consumer while another
+// one held them, whose connection stood on.
+func (h *History) judgeThefts() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.stolen {
+		select {
+		case <-s.from.ended:
+			if s.from.endedAt.Before(s.at.Add(100 * time.Millisecond)) {
+				continue
+			}
+		default:
+		}
+		h.c.failure("queue %s delivers %s to another consumer while one at %s holds it", s.queue, s.m.id, s.from.server.machine.Name)
+	}
 }
 
 // ack notes that a delivery is about to be acknowledged.
@@ -149,6 +203,9 @@ func (h *History) ack(queue string, m *message, by *Client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := m.copies[queue]
+	if k.holder == by {
+		k.holder = nil
+	}
 	if k.ackedAt.IsZero() || !h.settled(k) {
 		k.ackedAt, k.ackedBy = time.Now(), by
 	}

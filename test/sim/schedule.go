@@ -83,6 +83,7 @@ func (w *Workload) SufferAll(faults []Fault) {
 
 // Verify looks at everything once nothing happens any more, and ends the nodes.
 func (w *Workload) Verify() {
+	w.h.judgeThefts()
 	hashes := w.c.VerifyReplicas()
 	names := make(map[queue.ID]string)
 	if n := w.c.Machines[0].Node(); n != nil {

@@ -34,7 +34,7 @@ func (c *Cluster) Connect(host string, m *Machine) *Script {
 	return s
 }
 
-func (s *Script) deliver(d *wire.BasicDeliver, body string) {
+func (s *Script) deliver(_ *Client, d *wire.BasicDeliver, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got, s.bodies = append(s.got, d), append(s.bodies, body)
