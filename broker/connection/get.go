@@ -16,9 +16,9 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
-	ch.awaitPublishes(ctx)
 	asked, cancel := ch.call(ctx)
 	defer cancel()
+	ch.awaitPublishes(asked)
 	d, remaining, held, ok, err := ch.c.cfg.Queues.Get(asked, q.ID, m.NoAck)
 	if err != nil {
 		return about(ch.c.vhost, q.Name, err)

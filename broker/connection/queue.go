@@ -95,9 +95,9 @@ func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error
 	}
 	ok := wire.QueueDeclareOk{Queue: q.Name}
 	if !created && !m.NoWait {
-		ch.awaitPublishes(ctx)
 		asked, cancel := ch.call(ctx)
 		defer cancel()
+		ch.awaitPublishes(asked)
 		ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
 		if err != nil {
 			return about(q.VHost, q.Name, err)
@@ -185,9 +185,9 @@ func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
 	if err != nil {
 		return err
 	}
-	ch.awaitPublishes(ctx)
 	asked, cancel := ch.call(ctx)
 	defer cancel()
+	ch.awaitPublishes(asked)
 	purged, err := ch.c.cfg.Queues.Purge(asked, q.ID)
 	if err != nil {
 		return about(q.VHost, q.Name, err)
@@ -212,9 +212,9 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 	case err != nil:
 		return err
 	default:
-		ch.awaitPublishes(ctx)
 		asked, cancel := ch.call(ctx)
 		defer cancel()
+		ch.awaitPublishes(asked)
 		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused, m.IfEmpty, ch.c.id)
 		if err != nil && !errors.Is(err, topology.ErrNotFound) {
 			return about(q.VHost, q.Name, err)

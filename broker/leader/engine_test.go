@@ -32,7 +32,7 @@ const q1 queue.ID = 1
 func newRig(t *testing.T, cfg leader.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, session: queue.Session{Incarnation: 1, Epoch: 1}}
-	r.log = transient.NewLog(func(touched []queue.ID) {
+	r.log = transient.NewLog(1<<30, func(touched []queue.ID) {
 		if r.engine != nil {
 			r.engine.Applied(touched)
 		}

@@ -4,11 +4,13 @@
 //
 // It promises no more than RabbitMQ for such queues: they end with their node.
 // Memory is that of the live messages, at most twice: what is settled is
-// reclaimed whatever stays unsettled in between.
+// reclaimed whatever stays unsettled in between. It is bounded: at the limit
+// publishes wait, and with them the publishers, until consumers have made room.
 package transient
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ const sweepBytes = 4 << 20
 // Log is a group's log in memory. It implements leader.Log.
 type Log struct {
 	onApply func(touched []queue.ID)
+	limit   uint64 // bytes kept, beyond which publishes wait
 
 	mu      sync.Mutex
 	state   *queue.State
@@ -33,20 +36,31 @@ type Log struct {
 	live    uint64 // messages in queues at the last sweep, and appended since
 	settled uint64 // messages since the last sweep
 
-	proposing sync.Mutex // keeps answers in the order of the proposals
+	proposing sync.Mutex // keeps answers in the order of the proposals; guards waiting
+	waiting   []proposal // publishes that find no room, in order: each edge has few under way
 }
 
-// NewLog makes an empty log. onApply hears which queues an entry touched.
-func NewLog(onApply func(touched []queue.ID)) *Log {
+// proposal is a batch that waits for room.
+type proposal struct {
+	batch    []byte
+	commands []queue.Command
+	done     func([]queue.Answer, error)
+}
+
+// NewLog makes an empty log that keeps about limit bytes. onApply hears which
+// queues an entry touched.
+func NewLog(limit uint64, onApply func(touched []queue.ID)) *Log {
 	return &Log{
 		onApply: onApply,
+		limit:   limit,
 		state:   queue.NewState(),
 		batches: make(map[uint64][]byte),
 		single:  make(map[queue.Ref]queue.Message),
 	}
 }
 
-// Propose applies batch at once. done is called before Propose returns.
+// Propose applies batch at once, and calls done before it returns. A publish
+// that finds no room waits; what it waits for are settlements.
 func (l *Log) Propose(batch []byte, done func([]queue.Answer, error)) {
 	commands, err := queue.Decode(batch)
 	if err != nil {
@@ -55,9 +69,44 @@ func (l *Log) Propose(batch []byte, done func([]queue.Answer, error)) {
 	}
 	l.proposing.Lock()
 	defer l.proposing.Unlock()
-	answers, touched := l.apply(batch, commands)
+	p := proposal{batch, commands, done}
+	if p.publishes() && (len(l.waiting) > 0 || l.full()) {
+		l.waiting = append(l.waiting, p)
+		return
+	}
+	l.run(p)
+	for len(l.waiting) > 0 && !l.full() {
+		next := l.waiting[0]
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		l.run(next)
+	}
+}
+
+// run applies a proposal. The caller holds proposing.
+func (l *Log) run(p proposal) {
+	answers, touched := l.apply(p.batch, p.commands)
 	l.onApply(touched)
-	done(answers, nil)
+	p.done(answers, nil)
+}
+
+func (l *Log) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept < l.limit {
+		return false
+	}
+	if l.settled > l.live/8 { // less is not worth a look at all of it
+		l.sweep()
+	}
+	return l.kept >= l.limit
+}
+
+func (p *proposal) publishes() bool {
+	if len(p.commands) == 0 {
+		return false
+	}
+	_, ok := p.commands[0].(queue.Publish)
+	return ok
 }
 
 func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []queue.ID) {

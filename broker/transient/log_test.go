@@ -18,7 +18,7 @@ type writer struct {
 }
 
 func newWriter(t *testing.T) *writer {
-	w := &writer{t: t, log: NewLog(func([]queue.ID) {})}
+	w := &writer{t: t, log: NewLog(1<<30, func([]queue.ID) {})}
 	w.control(queue.Configure{Queue: q1}, queue.Configure{Queue: q2})
 	return w
 }
@@ -176,5 +176,35 @@ func TestAMalformedBatchIsRefused(t *testing.T) {
 		if !called {
 			t.Errorf("Propose(% x): done was not called", batch)
 		}
+	}
+}
+
+// At the limit publishes wait, in order, until settlements have made room;
+// nothing is lost and nothing else waits.
+func TestPublishesWaitForRoom(t *testing.T) {
+	log := NewLog(1<<20, func([]queue.ID) {})
+	w := &writer{t: t, log: log}
+	w.control(queue.Configure{Queue: q1})
+	body := bytes.Repeat([]byte("x"), 64<<10)
+	const batches = 64 // 4 MiB
+	answered := 0
+	for i := range uint64(batches) {
+		var b queue.Builder
+		b.Add([]queue.ID{q1}, &queue.Message{Body: body, TTL: queue.NoTTL})
+		log.Propose(b.Seal(queue.Session{Incarnation: 1, Epoch: 1}, i+1), func(a []queue.Answer, err error) {
+			if err != nil || a[0].Status != queue.Applied || a[0].Seq != uint64(answered+1) {
+				t.Errorf("batch %d: %+v, %v", answered+1, a, err)
+			}
+			answered++
+		})
+	}
+	if kept, _, _ := w.kept(); kept > 2<<20 || answered == batches {
+		t.Fatalf("%d bytes kept, %d of %d batches answered, limit 1 MiB", kept, answered, batches)
+	}
+	for seq := uint64(1); seq <= batches; seq++ {
+		w.ack(q1, seq, seq)
+	}
+	if answered != batches {
+		t.Fatalf("%d of %d batches answered after all room was made", answered, batches)
 	}
 }

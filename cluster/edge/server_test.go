@@ -76,7 +76,7 @@ func TestUnansweredBatchesGoAgainOverAStreamThatStands(t *testing.T) {
 			const q queue.ID = 5
 			const messages = 200
 			l := &local{}
-			log := &shaky{rng: rand.New(rand.NewSource(s)), Log: transient.NewLog(func([]queue.ID) {})}
+			log := &shaky{rng: rand.New(rand.NewSource(s)), Log: transient.NewLog(1<<30, func([]queue.ID) {})}
 			defer l.lead(log, leader.Config{})()
 			far := remoteEdge(t, newEdge(t, l))
 			confirms := &tally{seen: make(map[uint64]int)}

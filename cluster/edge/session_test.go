@@ -135,7 +135,7 @@ func retry(t *testing.T, seed int64) {
 	const messages = 3_000
 	const q queue.ID = 5
 	l := &local{}
-	log := &shaky{rng: rand.New(rand.NewSource(seed)), Log: transient.NewLog(func([]queue.ID) {})}
+	log := &shaky{rng: rand.New(rand.NewSource(seed)), Log: transient.NewLog(1<<30, func([]queue.ID) {})}
 	defer l.lead(log, leader.Config{})()
 	e := newEdge(t, l)
 	confirms := &tally{seen: make(map[uint64]int)}
@@ -238,7 +238,7 @@ const rigQueue queue.ID = 5
 
 func newConsumerRig(t *testing.T) *consumerRig {
 	r := &consumerRig{t: t, l: &local{}}
-	r.log = transient.NewLog(func(touched []queue.ID) {
+	r.log = transient.NewLog(1<<30, func(touched []queue.ID) {
 		if e, _, ok := r.l.Engine(1); ok {
 			e.Applied(touched)
 		}
@@ -394,7 +394,7 @@ func TestPublishBlocksAtTheBound(t *testing.T) {
 		if n < 5 || n > 10 {
 			t.Fatalf("%d messages of 1,064 bytes within 10,000", n)
 		}
-		defer l.lead(transient.NewLog(func([]queue.ID) {}), leader.Config{})()
+		defer l.lead(transient.NewLog(1<<30, func([]queue.ID) {}), leader.Config{})()
 		if err := e.Publish(t.Context(), []queue.ID{1}, &m, Receipt{}); err != nil {
 			t.Fatal(err)
 		}
@@ -492,7 +492,7 @@ func TestReleaseAfterWhatWentBackUnseen(t *testing.T) {
 func newSlowRig(t *testing.T) (*consumerRig, *slowLog) {
 	l := &local{}
 	log := &slowLog{}
-	log.Log = transient.NewLog(func(touched []queue.ID) {
+	log.Log = transient.NewLog(1<<30, func(touched []queue.ID) {
 		if e, _, ok := l.Engine(1); ok {
 			e.Applied(touched)
 		}
@@ -562,7 +562,7 @@ func TestALargeMessageGetsItsTurn(t *testing.T) {
 func TestTwoProcessesOfAHomeAreTwoSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &local{}
-		log := transient.NewLog(func([]queue.ID) {})
+		log := transient.NewLog(1<<30, func([]queue.ID) {})
 		t.Cleanup(l.lead(log, leader.Config{}))
 		e := newEdge(t, l)
 		e.cfg.HomeAlive = func(leader.EdgeID) bool { return true }

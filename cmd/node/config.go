@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -29,12 +30,16 @@ type Config struct {
 	Peer          string   // gRPC between nodes: "127.0.0.1:7947"
 	Advertise     string   // host that other nodes reach this one at: found from Gossip
 	Seeds         []string // host:port of gossip, DNS names, or file:/path
-	Expect        int      // nodes that form the cluster together: 1
+	Expect        int      // nodes that form the cluster together; 0: only ever join one
 	Secret        string   // of the cluster; "": loopback only
 	Zone          string
 	LoopbackUsers []string // nil: guest; empty: none
 	Product       string   // what connection.start says: "RabbitMQ"
 	ClusterName   string   // likewise: "warren"
+
+	// TransientBytes bounds the messages of the queues in this node's memory:
+	// 1 GiB. At the bound their publishers wait.
+	TransientBytes uint64
 
 	StopTimeout time.Duration // for all of an orderly stop: 18 s
 
@@ -87,8 +92,8 @@ func (c Config) withDefaults() Config {
 	text(&c.Peer, "127.0.0.1:7947")
 	text(&c.Product, "RabbitMQ")
 	text(&c.ClusterName, "warren")
-	if c.Expect == 0 {
-		c.Expect = 1
+	if c.TransientBytes == 0 {
+		c.TransientBytes = 1 << 30
 	}
 	if c.LoopbackUsers == nil {
 		c.LoopbackUsers = auth.DefaultLoopbackUsers()
@@ -103,15 +108,23 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// nameCharacters are what names of hosts are made of: a node's name appears in
+// addresses, certificates and log lines.
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
 // Validate reports what is missing or cannot work.
 func (c Config) Validate() error {
 	switch {
 	case c.Name == "":
 		return errors.New("a node needs a name")
+	case strings.Trim(c.Name, nameCharacters) != "" || len(c.Name) > 128:
+		return fmt.Errorf("%q cannot be a node's name: letters, digits, dots, hyphens and underscores can", c.Name)
 	case c.DataDir == "":
 		return errors.New("a node needs a data folder")
 	case c.Expect < 0:
 		return fmt.Errorf("expect %d is negative", c.Expect)
+	case c.Expect == 0 && len(c.Seeds) == 0:
+		return errors.New("a node that only joins a cluster needs seeds: where is it?")
 	case c.Expect > 1 && len(c.Seeds) == 0:
 		return fmt.Errorf("a cluster of %d needs seeds: where are the other nodes?", c.Expect)
 	}

@@ -66,6 +66,11 @@ func (f *Folder) start(name string) error {
 	b, err := os.ReadFile(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		for _, data := range []string{"log", "meta", "groups.db"} {
+			if _, err := os.Stat(filepath.Join(f.path, data)); err == nil {
+				return fmt.Errorf("data folder %s holds data, and no node.json to say whose: restore it, or empty the folder", f.path)
+			}
+		}
 		var random [8]byte
 		if _, err := rand.Read(random[:]); err != nil {
 			return fmt.Errorf("incarnation: %w", err)

@@ -333,7 +333,7 @@ func (n *Node) assembleQueues() (err error) {
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Liveness: n.liveness,
 		Unused: n.definitions.Unused, Logger: n.logger,
 	}
-	n.transient = transient.NewLog(func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
+	n.transient = transient.NewLog(n.cfg.TransientBytes, func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
 	n.host, err = group.NewHost(group.Config{
 		Self:      n.self.Node,
 		Entries:   n.entries,
@@ -435,10 +435,11 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 	p.start("groups", cluster.NewGroups(n.self.Node, n.meta, n.host, n.logger).Run)
 	if !n.cfg.World.NoControl {
 		serve, err := n.openControl()
-		if err != nil {
-			return err
+		if err != nil { // the path may be too long for a socket
+			n.logger.Warn("no control socket: warrenctl cannot ask this node", "error", err)
+		} else {
+			p.start("control socket", serve)
 		}
-		p.start("control socket", serve)
 	}
 	if err := p.waitFor(ctx, n.meta.Ready()); err != nil || ctx.Err() != nil {
 		return err

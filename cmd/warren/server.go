@@ -25,11 +25,28 @@ type options struct {
 	secret, secretFile   string
 	zone, loopbackUsers  string
 	product, clusterName string
+	transientBytes       uint64
 	logLevel, logFormat  string
 }
 
 func serverCommand() *cobra.Command {
 	var o options
+	cmd := serverFlags(&o)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fromEnvironment(cmd, os.LookupEnv); err != nil {
+			return err
+		}
+		cfg, err := o.config(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return node.Run(cmd.Context(), cfg)
+	}
+	return cmd
+}
+
+// serverFlags is the command without what it does.
+func serverFlags(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run a node; without any setting, a good single-node broker",
@@ -38,16 +55,6 @@ func serverCommand() *cobra.Command {
 Each flag is also an environment variable: --secret-file is WARREN_SECRET_FILE.
 A flag wins over the environment, the environment over the default.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd, os.LookupEnv); err != nil {
-				return err
-			}
-			cfg, err := o.config(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return node.Run(cmd.Context(), cfg)
-		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "the node's name, stable and unique in the cluster (default: the host's name)")
@@ -64,6 +71,7 @@ A flag wins over the environment, the environment over the default.`,
 	f.StringVar(&o.loopbackUsers, "loopback-users", "guest", "users that may connect from this machine only, comma separated; none lifts it")
 	f.StringVar(&o.product, "product", "RabbitMQ", "product name that clients are told")
 	f.StringVar(&o.clusterName, "cluster-name", "warren", "cluster name that clients are told")
+	f.Uint64Var(&o.transientBytes, "transient-bytes", 1<<30, "memory for messages of queues that are not durable; beyond it their publishers wait")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -119,7 +127,8 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 		Seeds: list(o.seeds), Expect: o.expect, Secret: secret, Zone: o.zone,
 		LoopbackUsers: loopbackUsers(o.loopbackUsers),
 		Product:       o.product, ClusterName: o.clusterName,
-		Logger: logger,
+		TransientBytes: o.transientBytes,
+		Logger:         logger,
 	}, nil
 }
 
@@ -139,9 +148,13 @@ func list(s string) []string {
 	return items
 }
 
+// loopbackUsers: only the word none lifts the restriction.
 func loopbackUsers(s string) []string {
-	if s == "none" {
+	switch s {
+	case "none":
 		return []string{}
+	case "":
+		return nil // the default
 	}
 	return append([]string{}, list(s)...)
 }

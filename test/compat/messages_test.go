@@ -166,9 +166,19 @@ func messageCases() []behaviour {
 			c.must(ch.Recover(true))
 			same(c, "again", c.texts(ds, 2), "a! b!")
 		}},
-		{"recover without requeue is not implemented", func(c *client) {
+		{"recover without requeue", func(c *client) {
 			ch := c.here()
-			c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
+			if rabbit() {
+				c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
+				return
+			}
+			q := c.durable(ch, nil) // Warren does it
+			c.send("", q, "a")
+			ds, err := ch.Consume(q, "", false, false, false, false, nil)
+			c.must(err)
+			same(c, "first", c.texts(ds, 1), "a")
+			c.must(ch.Recover(false))
+			same(c, "again", c.texts(ds, 1), "a!")
 		}},
 		{"prefetch bounds what a consumer holds", func(c *client) {
 			ch := c.here()

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warrenmq/warren/cmd/node"
+)
+
+// settle runs the server command up to its configuration.
+func settle(t *testing.T, env map[string]string, args ...string) (node.Config, error) {
+	t.Helper()
+	var o options
+	var cfg node.Config
+	cmd := serverFlags(&o)
+	cmd.SetArgs(args)
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if err = fromEnvironment(cmd, func(key string) (string, bool) { v, ok := env[key]; return v, ok }); err != nil {
+			return err
+		}
+		cfg, err = o.config(io.Discard)
+		return err
+	}
+	err := cmd.Execute()
+	return cfg, err
+}
+
+func TestAFlagWinsOverTheEnvironmentAndThatOverTheDefault(t *testing.T) {
+	env := map[string]string{"WARREN_NAME": "env", "WARREN_LISTEN": ":1", "WARREN_SEEDS": "a:1, b:2,", "WARREN_EXPECT": "3"}
+	cfg, err := settle(t, env, "--name", "flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Name != "flag" || cfg.Listen != ":1" || cfg.Expect != 3 || cfg.ClusterName != "warren" || cfg.DataDir != "data/flag" {
+		t.Errorf("%+v", cfg)
+	}
+	if want := []string{"a:1", "b:2"}; !reflect.DeepEqual(cfg.Seeds, want) {
+		t.Errorf("seeds %q, want %q", cfg.Seeds, want)
+	}
+}
+
+func TestDefaultsAreASingleNodeOnLoopback(t *testing.T) {
+	cfg, err := settle(t, nil, "--name", "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Expect != 1 || cfg.Listen != ":5672" || !strings.HasPrefix(cfg.Gossip, "127.0.0.1:") || !strings.HasPrefix(cfg.Peer, "127.0.0.1:") {
+		t.Errorf("%+v", cfg)
+	}
+	cfg, err = settle(t, nil, "--name", "n", "--secret", "0123456789abcdef")
+	if err != nil || cfg.Gossip != ":7946" || cfg.Peer != ":7947" {
+		t.Errorf("with a secret: %q, %q, %v", cfg.Gossip, cfg.Peer, err)
+	}
+}
+
+func TestOnlyNoneLiftsTheLoopbackRestriction(t *testing.T) {
+	for value, want := range map[string][]string{"none": {}, "": nil, "guest": {"guest"}, "a, b": {"a", "b"}} {
+		if got := loopbackUsers(value); !reflect.DeepEqual(got, want) {
+			t.Errorf("loopbackUsers(%q) = %#v, want %#v", value, got, want)
+		}
+	}
+}
+
+func TestWhatCannotWorkIsRefused(t *testing.T) {
+	for name, args := range map[string][]string{
+		"log level":      {"--log-level", "loud"},
+		"log format":     {"--log-format", "xml"},
+		"a missing file": {"--secret-file", "/nowhere/secret"},
+	} {
+		if _, err := settle(t, nil, args...); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := settle(t, map[string]string{"WARREN_EXPECT": "many"}); err == nil {
+		t.Error("WARREN_EXPECT=many: no error")
+	}
+}
