@@ -44,10 +44,11 @@ type rules struct{ configure, write, read *regexp.Regexp }
 
 // VHostAccess refuses a vhost that does not exist or that the user has no permission in.
 func (c *Checker) VHostAccess(user, vhost string) error {
-	if c.cfg.VHost(vhost) {
-		if _, ok := c.cfg.Permission(user, vhost); ok {
-			return nil
-		}
+	if !c.cfg.VHost(vhost) {
+		return &Error{Kind: ErrNotAllowed, Text: fmt.Sprintf("vhost %s not found", vhost)}
+	}
+	if _, ok := c.cfg.Permission(user, vhost); ok {
+		return nil
 	}
 	return &Error{Kind: ErrNotAllowed, Text: fmt.Sprintf("access to vhost '%s' refused for user '%s'", vhost, user)}
 }

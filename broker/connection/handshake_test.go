@@ -202,7 +202,7 @@ func TestB15VHost(t *testing.T) {
 	c := conntest.Dial(t, address)
 	c.Login(conntest.DefaultStartOk())
 	c.Send(0, &wire.ConnectionTuneOk{ChannelMax: 1, FrameMax: 4096}, &wire.ConnectionOpen{VirtualHost: "other"})
-	c.ExpectClose(530, "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'")
+	c.ExpectClose(530, "NOT_ALLOWED - vhost other not found")
 }
 
 func TestB16ConnectionLimit(t *testing.T) {
