@@ -204,6 +204,7 @@ func TestAllStopAndStartInAnyOrder(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.Start(rand.New(rand.NewPCG(uint64(order[0]), uint64(order[1]))), 3, 3)
+					defer w.End()
 					time.Sleep(2 * time.Second)
 					over := w.h.trouble()
 					for _, m := range c.Machines {

@@ -51,6 +51,7 @@ func (c *Cluster) run(rng *rand.Rand, faults []Fault) (summary string) {
 	}
 	loaded := time.Now()
 	w.Start(rng, 3, 6)
+	defer w.End()
 	w.SufferAll(faults)
 	if rest := load - time.Since(loaded); rest > 0 {
 		time.Sleep(rest)
@@ -85,6 +86,9 @@ func (w *Workload) SufferAll(faults []Fault) {
 func (w *Workload) Verify() {
 	w.h.judgeThefts()
 	hashes := w.c.VerifyReplicas()
+	for _, k := range w.churns {
+		k.verify()
+	}
 	names := make(map[queue.ID]string)
 	if n := w.c.Machines[0].Node(); n != nil {
 		for _, q := range n.Status().Queues {
