@@ -67,46 +67,53 @@ func openAll(s *cluster.Set, w Workload) ([]*pair, error) {
 	return pairs, nil
 }
 
-// observe lets the load warm up and measures one span of it.
+// observe lets the load warm up and measures it for some spans. The rate is
+// the best span's, because other work on the machine can only take away;
+// the CPU is that of all spans together.
 func (r *Result) observe(ctx context.Context, s *cluster.Set, w Workload, pairs []*pair) error {
 	if !pass(ctx, w.Warm) {
 		return nil
 	}
-	before, err := s.Usage()
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	count := func() (confirmed, settled int64) {
-		for _, p := range pairs {
-			confirmed += p.confirmed.Load()
-			settled += p.settled.Load()
-		}
-		return confirmed, settled
-	}
-	from, _ := count()
 	for _, p := range pairs {
 		p.measuring.Store(true)
 	}
-	if !pass(ctx, w.Measure) {
-		return nil
-	}
-	to, settled := count()
-	took := time.Since(begin)
-	after, err := s.Usage()
-	if err != nil {
-		return err
+	var cpu time.Duration
+	var confirmed int64
+	for range spans {
+		before, err := s.Usage()
+		if err != nil {
+			return err
+		}
+		begin, from := time.Now(), confirms(pairs)
+		if !pass(ctx, w.Measure/spans) {
+			return nil
+		}
+		n := confirms(pairs) - from
+		r.PerSec = max(r.PerSec, float64(n)/time.Since(begin).Seconds())
+		after, err := s.Usage()
+		if err != nil {
+			return err
+		}
+		confirmed += n
+		cpu += after.CPU - before.CPU
+		r.RSS = after.RSS
 	}
 	for _, p := range pairs {
 		p.measuring.Store(false)
+		r.Backlog += p.confirmed.Load() - p.settled.Load()
 	}
-	if to == from {
+	if confirmed == 0 {
 		return errors.New("nothing was confirmed")
 	}
-	r.PerSec = float64(to-from) / took.Seconds()
-	r.CPU = (after.CPU - before.CPU).Seconds() / float64(to-from) * 1e6
-	r.RSS, r.Backlog = after.RSS, to-settled
+	r.CPU = cpu.Seconds() / float64(confirmed) * 1e6
 	return nil
+}
+
+func confirms(pairs []*pair) (n int64) {
+	for _, p := range pairs {
+		n += p.confirmed.Load()
+	}
+	return n
 }
 
 // pass lets the load run for d.
