@@ -163,13 +163,15 @@ func messageCases() []behaviour {
 			ds, err := ch.Consume(q, "", false, false, false, false, nil)
 			c.must(err)
 			same(c, "first", c.texts(ds, 2), "a b")
+			//lint:ignore SA1019 clients still call it
 			c.must(ch.Recover(true))
 			same(c, "again", c.texts(ds, 2), "a! b!")
 		}},
 		{"recover without requeue", func(c *client) {
 			ch := c.here()
 			if rabbit() {
-				c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
+				//lint:ignore SA1019 clients still call it
+			c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
 				return
 			}
 			q := c.durable(ch, nil) // Warren does it

@@ -64,7 +64,7 @@ func (r *run) repeat(usual int) int {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command(ctx, os.Args[1:]); err != nil {
+	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
 		if !errors.Is(err, errFailed) {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -75,8 +75,8 @@ func main() {
 // errFailed is a proof that failed and has said so.
 var errFailed = errors.New("proof failed")
 
-func command(ctx context.Context, args []string) error {
-	r := &run{out: os.Stdout}
+func command(ctx context.Context, args []string, out io.Writer) error {
+	r := &run{out: out}
 	flags := flag.NewFlagSet("proof", flag.ContinueOnError)
 	flags.BoolVar(&r.short, "short", false, "the short form that make test runs")
 	flags.IntVar(&r.times, "n", 0, "how many times to repeat (default: the proof's own)")

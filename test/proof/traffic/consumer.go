@@ -3,7 +3,6 @@ package traffic
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -16,42 +15,13 @@ type Consumer struct {
 	Queue    string
 	Prefetch int
 
-	moves chan move
-	node  *atomic.Pointer[string]
+	*mobile
 }
 
 // NewConsumer is one that runs with Run.
 func NewConsumer(c Consumer) *Consumer {
-	c.moves = make(chan move)
-	c.node = new(atomic.Pointer[string])
+	c.mobile = newMobile()
 	return &c
-}
-
-// Node is the address of the node it is connected to now, "" when none.
-func (c *Consumer) Node() string {
-	if a := c.node.Load(); a != nil {
-		return *a
-	}
-	return ""
-}
-
-// Move goes to another node, after acknowledging all that it has.
-func (c *Consumer) Move(ctx context.Context, addr string) error {
-	if c.Node() == addr {
-		return nil
-	}
-	m := move{to: addr, done: make(chan struct{})}
-	select {
-	case c.moves <- m:
-	case <-ctx.Done():
-		return fmt.Errorf("consumer to %s: %w", addr, ctx.Err())
-	}
-	select {
-	case <-m.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("consumer to %s: %w", addr, ctx.Err())
-	}
 }
 
 // Run consumes until ctx ends.

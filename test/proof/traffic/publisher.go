@@ -3,7 +3,6 @@ package traffic
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -23,8 +22,7 @@ type Publisher struct {
 	Window int // unconfirmed messages
 	Size   int // bytes of a body
 
-	moves chan move
-	node  *atomic.Pointer[string]
+	*mobile
 	body  []byte
 	again int // messages without a confirm, to be sent under new numbers
 }
@@ -36,36 +34,8 @@ type move struct {
 
 // NewPublisher is one that runs with Run.
 func NewPublisher(p Publisher) *Publisher {
-	p.moves = make(chan move)
-	p.node = new(atomic.Pointer[string])
+	p.mobile = newMobile()
 	return &p
-}
-
-// Node is the address of the node it is connected to now, "" when none.
-func (p *Publisher) Node() string {
-	if a := p.node.Load(); a != nil {
-		return *a
-	}
-	return ""
-}
-
-// Move goes to another node once all that is on the way is confirmed.
-func (p *Publisher) Move(ctx context.Context, addr string) error {
-	if p.Node() == addr {
-		return nil
-	}
-	m := move{to: addr, done: make(chan struct{})}
-	select {
-	case p.moves <- m:
-	case <-ctx.Done():
-		return fmt.Errorf("publisher to %s: %w", addr, ctx.Err())
-	}
-	select {
-	case <-m.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("publisher to %s: %w", addr, ctx.Err())
-	}
 }
 
 // Run publishes until ctx ends.
