@@ -171,7 +171,7 @@ func messageCases() []behaviour {
 			ch := c.here()
 			if rabbit() {
 				//lint:ignore SA1019 clients still call it
-			c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
+				c.refused(ch, ch.Recover(false), 540, "NOT_IMPLEMENTED - requeue=false")
 				return
 			}
 			q := c.durable(ch, nil) // Warren does it

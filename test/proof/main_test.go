@@ -25,7 +25,9 @@ func TestAnUnknownProofIsAnError(t *testing.T) {
 }
 
 func TestARepeatedLineIsSeenWhateverItsTime(t *testing.T) {
-	line := func(at, text string) string { return "time=" + at + ` level=WARN msg="refused: ` + text + `" node=x error="port ` + at + `"` }
+	line := func(at, text string) string {
+		return "time=" + at + ` level=WARN msg="refused: ` + text + `" node=x error="port ` + at + `"`
+	}
 	if !repeats([]string{line("1", "a"), line("2", "a")}) {
 		t.Error("the same line at two times is not seen")
 	}

@@ -27,11 +27,6 @@ type Publisher struct {
 	again int // messages without a confirm, to be sent under new numbers
 }
 
-type move struct {
-	to   string
-	done chan struct{}
-}
-
 // NewPublisher is one that runs with Run.
 func NewPublisher(p Publisher) *Publisher {
 	p.mobile = newMobile()
