@@ -179,6 +179,7 @@ func messageCases() []behaviour {
 			ds, err := ch.Consume(q, "", false, false, false, false, nil)
 			c.must(err)
 			same(c, "first", c.texts(ds, 1), "a")
+			//lint:ignore SA1019 clients still call it
 			c.must(ch.Recover(false))
 			same(c, "again", c.texts(ds, 1), "a!")
 		}},

@@ -146,7 +146,6 @@ func wrongFields() []wrongField {
 		{name: "an unknown delivery tag", bytes: methods(1, &wire.BasicAck{DeliveryTag: 42}), want: []string{"channel 406"}, text: "PRECONDITION_FAILED - unknown delivery tag 42"},
 		{name: "an unknown delivery tag refused", bytes: methods(1, &wire.BasicNack{DeliveryTag: 42}), want: []string{"channel 406"}, text: "unknown delivery tag 42"},
 		{name: "an unknown delivery tag rejected", bytes: methods(1, &wire.BasicReject{DeliveryTag: 42}), want: []string{"channel 406"}, text: "unknown delivery tag 42"},
-		{name: "recover without requeue", bytes: methods(1, &wire.BasicRecover{}), want: []string{"connection 540"}, text: "requeue=false"},
 		{name: "transactions in confirm mode", bytes: methods(1, &wire.ConfirmSelect{}, &wire.TxSelect{}), want: []string{"channel 406"}},
 		{name: "commit without a transaction", bytes: methods(1, &wire.TxCommit{}), want: []string{"channel 406"}, text: "channel is not transactional"},
 	})
