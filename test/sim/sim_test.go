@@ -10,7 +10,7 @@ import (
 var (
 	seed      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and print its log")
 	from      = flag.Uint64("from", 1, "the first schedule's seed")
-	schedules = flag.Int("schedules", 200, "how many schedules to run")
+	schedules = flag.Int("schedules", defaultSchedules, "how many schedules to run")
 )
 
 func TestSchedules(t *testing.T) {

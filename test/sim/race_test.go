@@ -1,0 +1,6 @@
+//go:build race
+
+package sim
+
+// The race detector makes everything ten times as slow.
+const defaultSchedules = 20
