@@ -513,7 +513,7 @@ func TestGetThatNobodyWaitsForTakesNothing(t *testing.T) {
 			time.Sleep(6 * time.Second)
 			return nil, nil
 		},
-		"asked again over a new stream": func(r *rig, at *leader.Attachment) (*leader.Attachment, *recorder) {
+		"asked again over a new stream": func(r *rig, _ *leader.Attachment) (*leader.Attachment, *recorder) {
 			at, o := r.attach("a")
 			request(r.t, at, leader.Resume{Sub: 1, Queue: q1, Cancelled: true}, leader.Resumed{}, leader.Get{Sub: 1, Queue: q1})
 			return at, o
