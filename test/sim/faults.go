@@ -38,6 +38,7 @@ var kinds = []struct {
 	{"deaf", 5, 5 * time.Second},
 	{"slowdisk", 6, 4 * time.Second},
 	{"hang", 6, 4 * time.Second},
+	{"eio", 4, 3 * time.Second},
 	{"slowlinks", 6, 4 * time.Second},
 	{"killtwo", 4, 4 * time.Second},
 	{"killall", 3, 3 * time.Second},
@@ -81,7 +82,7 @@ func (w *Workload) Suffer(f Fault) {
 	m := c.Machines[f.On]
 	defer w.h.trouble()()
 	switch f.Kind { // what may keep a leader from a consumer's node for longer than it waits
-	case "isolate", "mute", "deaf", "bridge", "slowlinks", "hang":
+	case "isolate", "mute", "deaf", "bridge", "slowlinks", "hang", "eio":
 		defer w.h.unreached(w.touched(f)...)()
 	}
 	switch f.Kind {
@@ -110,8 +111,8 @@ func (w *Workload) Suffer(f Fault) {
 		m.SlowDisk(f.With)
 		time.Sleep(f.For)
 		m.SlowDisk(syncTime)
-	case "hang":
-		w.hang(m, f.For)
+	case "hang", "eio":
+		w.dying(m, f)
 	case "slowlinks":
 		c.logger.Info("-- links are slow", "node", m.Name, "latency", f.With)
 		c.delay(m, f.With)
@@ -168,24 +169,24 @@ func (w *Workload) oneWay(f Fault) {
 	}
 }
 
-// hangTime is what a process may take to end when its disk hangs.
-const hangTime = 8 * time.Second
+// dyingTime is what a process may take to end when its disk hangs or fails.
+const dyingTime = 8 * time.Second
 
-// hang lets a disk hang: the process must end by itself.
-func (w *Workload) hang(m *Machine, down time.Duration) {
-	ended := m.HangDisk()
+// dying lets a disk hang or fail: the process must end by itself.
+func (w *Workload) dying(m *Machine, f Fault) {
+	ended := m.BreakDisk(f.Kind == "hang")
 	if ended == nil {
 		return
 	}
-	timer := time.NewTimer(hangTime)
+	timer := time.NewTimer(dyingTime)
 	defer timer.Stop()
 	select {
 	case <-ended:
 	case <-timer.C:
-		w.c.failure("%s still runs %v after its disk began to hang", m.Name, hangTime)
+		w.c.failure("%s still runs %v after its disk broke (%s)", m.Name, dyingTime, f.Kind)
 		m.Kill()
 	}
-	time.Sleep(down)
+	time.Sleep(f.For)
 	m.Start()
 }
 

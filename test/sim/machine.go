@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -147,6 +148,8 @@ func (m *Machine) end(p *process, dark bool) {
 		m.disk.files = p.files.Clone()
 	}
 	p.files.Release()
+	p.files.FailWrites(nil)
+	p.files.FailSync(nil)
 	p.cancel()
 }
 
@@ -178,16 +181,22 @@ func (m *Machine) SlowDisk(d time.Duration) {
 	m.disk.files.Slow(d)
 }
 
-// HangDisk makes the disk answer no more until the process has ended, which it
-// has to see to itself.
-func (m *Machine) HangDisk() (ended <-chan struct{}) {
+// BreakDisk makes the disk hang, or fail whatever is to be written, until the
+// process has ended, which it has to see to itself.
+func (m *Machine) BreakDisk(hang bool) (ended <-chan struct{}) {
 	p := m.running()
 	if p == nil {
 		return nil
 	}
-	m.c.logger.Info("-- disk hangs", "node", m.Name)
 	p.doomed.Store(true)
-	p.files.Hang()
+	if hang {
+		m.c.logger.Info("-- disk hangs", "node", m.Name)
+		p.files.Hang()
+		return p.ended
+	}
+	m.c.logger.Info("-- disk fails", "node", m.Name)
+	p.files.FailWrites(syscall.EIO)
+	p.files.FailSync(syscall.EIO)
 	return p.ended
 }
 

@@ -3,4 +3,4 @@
 package sim
 
 // The race detector makes everything ten times as slow.
-const defaultSchedules = 20
+const defaultSchedules = 10
