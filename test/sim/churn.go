@@ -78,8 +78,11 @@ func (k *churn) change(cl *Client, name string) error {
 		m = &wire.QueueDeclare{Queue: name, Durable: true}
 	}
 	k.known[name] = unknown
-	sure := time.Now().After(k.doubt[name])
+	// What is there already is declared without asking others: a node that is cut off
+	// may not know that it is gone.
+	sure := time.Now().After(k.doubt[name]) && k.w.h.reached(cl.server.machine)
 	_, err := cl.Call(m)
+	k.w.c.logger.Info("definition", "of", name, "through", cl.server.machine.Name, "change", m.Name(), "error", err)
 	if err == nil && next == present && !exchange {
 		_, err = cl.Call(&wire.QueueBind{Queue: name, Exchange: unused, RoutingKey: name})
 	}

@@ -51,7 +51,12 @@ func (c *Cluster) Dial(host string, m *Machine, ev events) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl := &Client{nc: nc, server: m.running(), events: ev, replies: make(chan wire.Method, 1), ended: make(chan struct{})}
+	server := m.running()
+	if server == nil {
+		nc.Close()
+		return nil, errEnded
+	}
+	cl := &Client{nc: nc, server: server, events: ev, replies: make(chan wire.Method, 1), ended: make(chan struct{})}
 	go cl.read()
 	if err := cl.open(); err != nil {
 		cl.fail(err)

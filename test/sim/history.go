@@ -25,6 +25,7 @@ type History struct {
 	broken     int       // faults under way
 	calm       time.Time // since when nothing has been broken; meaningless while something is
 	unrest     time.Time // when something broke last
+	crowd      time.Time // when two things were broken at once last
 	stolen     []theft
 	cutOff     map[*Machine]time.Time // until when a machine may not have been reached by all others
 	confirmed  int
@@ -181,6 +182,13 @@ func (h *History) unreached(ms ...*Machine) (over func()) {
 	return func() { set(time.Now().Add(recoveryTime)) }
 }
 
+// reached tells whether all others can reach a machine, and could lately.
+func (h *History) reached(m *Machine) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().After(h.cutOff[m])
+}
+
 // judgeThefts looks for messages that were delivered to one consumer while another
 // one held them, whose connection stood on.
 func (h *History) judgeThefts() {
@@ -232,11 +240,15 @@ func (h *History) trouble() (over func()) {
 	defer h.mu.Unlock()
 	if h.broken++; h.broken == 1 {
 		h.unrest = time.Now()
+	} else {
+		h.crowd = time.Now()
 	}
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.broken--
+		if h.broken--; h.broken > 0 {
+			h.crowd = time.Now()
+		}
 		h.calm = time.Now().Add(recoveryTime)
 	}
 }
@@ -249,6 +261,13 @@ func (h *History) calmSince(at time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.broken == 0 && !h.calm.After(at)
+}
+
+// aloneSince tells whether at most one thing has been broken at a time from at on.
+func (h *History) aloneSince(at time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.broken <= 1 && h.crowd.Before(at)
 }
 
 // recoveryTime is how long after a fault the cluster may still be busy with it.
