@@ -141,6 +141,9 @@ func (w *Workload) replay(g *log.Group, names map[queue.ID]string, told chronicl
 		return nil, err
 	}
 	for i := first; i <= last; i++ {
+		if i+lateEntries > last {
+			hashes = append(hashes, state.Hash())
+		}
 		var e raft.Log
 		if err := g.GetLog(i, &e); err != nil {
 			return nil, err
@@ -158,9 +161,6 @@ func (w *Workload) replay(g *log.Group, names map[queue.ID]string, told chronicl
 			if err := w.appendedTo(state.Queue(id), name, before[id], e.Data, told); err != nil {
 				return nil, err
 			}
-		}
-		if i+lateEntries > last {
-			hashes = append(hashes, state.Hash())
 		}
 		for _, c := range commands {
 			if s, ok := c.(queue.Settle); ok {
