@@ -9,9 +9,11 @@ import (
 
 // Counts is what queue.declare-ok and listings say of a queue.
 type Counts struct {
-	Ready     uint64 // messages that wait for a consumer
-	Unacked   uint64 // handed out, not answered
-	Consumers int
+	Ready       uint64 // messages that wait for a consumer
+	Unacked     uint64 // handed out, not answered
+	Consumers   int
+	Active      int    // consumers that messages go to: at most one with a single active consumer
+	DeadLetters uint64 // on their way to the dead-letter exchange
 }
 
 // reply is what becomes of an operation.

@@ -11,6 +11,8 @@ var (
 	ErrNoQueue = errors.New("no such queue")
 	// ErrExclusive: the queue has an exclusive consumer, or a consumer where an exclusive one was asked for.
 	ErrExclusive = errors.New("queue in exclusive use")
+	// ErrSingleActive: basic.get of a queue whose single active consumer has it to itself.
+	ErrSingleActive = errors.New("queue with a single active consumer")
 	// ErrUnavailable: nobody can serve the queue now, or did not in the time given. What was asked may or may not happen.
 	ErrUnavailable = errors.New("queue temporarily unavailable")
 	// ErrNotLeading: this node does not lead the queue's group (any more).
@@ -44,6 +46,7 @@ type Delivery struct {
 	Seq         uint64
 	Redelivered bool
 	Returned    uint32 // times it was requeued before
+	Failed      uint32 // those of them that count against the delivery limit
 	Message     queue.Message
 }
 
@@ -61,8 +64,9 @@ type Answer uint8
 const (
 	Ack     Answer = iota + 1 // basic.ack
 	Reject                    // basic.reject or basic.nack without requeue
-	Requeue                   // basic.reject or basic.nack with requeue, or the consumer is gone
-	Unseen                    // never reached a client: back to its place, not counted as a return
+	Requeue                   // basic.nack with requeue, basic.recover, or the consumer is gone: returned
+	Fail                      // basic.reject with requeue: returned, and counted against the delivery limit
+	Unseen                    // never reached a client: back to its place, not counted as a return; the last
 )
 
 // Log is where a group's batches go and its messages are read from: a Raft
@@ -118,6 +122,13 @@ type Cancelled struct {
 	Err error
 }
 
+// Active says whether Sub is the one consumer that a queue with a single
+// active one delivers to. Consumers of such a queue begin inactive.
+type Active struct {
+	Sub    uint64
+	Active bool
+}
+
 // Settled says that every settlement up to and including Number is committed.
 type Settled struct{ Number uint64 }
 
@@ -125,6 +136,7 @@ func (Deliveries) event() {}
 func (Subscribed) event() {}
 func (Got) event()        {}
 func (Cancelled) event()  {}
+func (Active) event()     {}
 func (Settled) event()    {}
 
 // Request is what an edge asks of an engine through its attachment.
@@ -145,6 +157,7 @@ type Resume struct {
 	Queue     queue.ID
 	Consumer  Consumer // with the credit that is left
 	Cancelled bool     // no further deliveries, but Held is still to be settled
+	Active    bool     // what Active said last
 	Held      []queue.Range
 }
 
