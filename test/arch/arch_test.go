@@ -21,9 +21,9 @@ var mayImport = map[string][]string{
 	"broker/wire":     {},
 	"broker/queue":    {},
 	"broker/auth":     {},
-	"broker/topology": {"broker/queue"},
+	"broker/topology": {"broker/queue", "broker/policy"},
 	"broker/routing":  {"broker/topology", "broker/queue"},
-	"broker/policy":   {"broker/topology", "broker/queue"},
+	"broker/policy":   {"broker/queue"},
 	"broker/leader":   {"broker/queue"},
 	"broker/transient": {
 		"broker/queue", "broker/leader",
