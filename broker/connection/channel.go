@@ -118,7 +118,7 @@ func (ch *channel) method(ctx context.Context, m wire.Method) error {
 		return fault(wire.ChannelError, "second 'channel.open' seen")
 	case *wire.ChannelClose:
 		ch.shutDown(&wire.ChannelCloseOk{})
-		delete(ch.c.channels, ch.id)
+		ch.c.forget(ch)
 		return nil
 	case *wire.ChannelFlow:
 		ch.flow(m.Active)
@@ -174,7 +174,7 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 	}
 	switch wire.PeekMethod(f.Payload) {
 	case wire.KeyChannelCloseOk:
-		delete(ch.c.channels, ch.id)
+		ch.c.forget(ch)
 	case wire.KeyChannelClose:
 		ch.send(&wire.ChannelCloseOk{})
 	}

@@ -1,9 +1,12 @@
 package connection
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net"
 	"time"
 
 	"github.com/warrenmq/warren/broker/routing"
@@ -18,7 +21,13 @@ type Config struct {
 	Queues        Queues
 	Authenticator Authenticator
 	Routes        *routing.Table // kept up with Definitions by whoever made it
+	Alarms        Alarms         // nil: never short of room
+	Admission     Admission      // nil: no limits of vhosts and users
 	Logger        *slog.Logger   // slog.Default()
+
+	// TLS says how to speak on TLSListen, which the listener takes over. Both or none.
+	TLS       *tls.Config
+	TLSListen net.Listener
 
 	// What connection.start says. Clients look at Product and Version.
 	Product     string // "RabbitMQ"
@@ -32,6 +41,7 @@ type Config struct {
 	Heartbeat  time.Duration // proposed to clients: 60 s; < 0: none
 
 	HandshakeTimeout time.Duration // until connection.open-ok: 10 s
+	TLSTimeout       time.Duration // of the TLS handshake before it: 5 s
 	InitialFrameMax  uint32        // before tune: 8192
 	LoginPenalty     time.Duration // a refused client's socket stays open that long: 3 s
 	CloseTimeout     time.Duration // for a client's connection.close-ok: 30 s
@@ -41,7 +51,14 @@ type Config struct {
 
 	MaxConnections  int    // open ones: 50,000
 	MaxHandshakes   int    // sockets whose client is not logged in: 1,000
+	MaxChannels     int    // open ones of all connections together; 0: no limit
+	MaxConsumers    int    // of one channel; 0: no limit
 	MaxMessageBytes uint64 // 16 MiB
+	// Prefetch is that of a channel whose client has not set one; 0: none.
+	Prefetch int
+	// ConsumerTimeout is how long a delivery may stay unanswered where neither the
+	// consumer nor its queue says: 30 min; < 0: for ever.
+	ConsumerTimeout time.Duration
 	// AssemblyBytes bounds the bodies that a connection has sent a part of, and
 	// those in its open transactions: 4 * MaxMessageBytes.
 	AssemblyBytes uint64
@@ -70,6 +87,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Heartbeat, 60*time.Second)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.InitialFrameMax, 8192)
+	setDefault(&c.TLSTimeout, 5*time.Second)
 	setDefault(&c.LoginPenalty, 3*time.Second)
 	setDefault(&c.CloseTimeout, 30*time.Second)
 	setDefault(&c.ShutdownTimeout, 5*time.Second)
@@ -78,6 +96,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxConnections, 50_000)
 	setDefault(&c.MaxHandshakes, 1_000)
 	setDefault(&c.MaxMessageBytes, 16<<20)
+	setDefault(&c.ConsumerTimeout, 30*time.Minute)
 	setDefault(&c.AssemblyBytes, 4*c.MaxMessageBytes)
 	setDefault(&c.DeliveryWindow, 1<<20)
 	setDefault(&c.DeliveryBudget, 16<<20)
@@ -107,10 +126,12 @@ func (c Config) Validate() error {
 	check(c.Heartbeat <= heartbeatMax, "heartbeat %v is above %v", c.Heartbeat, heartbeatMax)
 	check(c.MaxMessageBytes <= wire.BodySizeMax, "max message size %d is above %d", c.MaxMessageBytes, wire.BodySizeMax)
 	check(c.AssemblyBytes >= c.MaxMessageBytes, "assembly bytes %d are below the max message size", c.AssemblyBytes)
+	check((c.TLS == nil) == (c.TLSListen == nil), "TLS and its listener go together")
+	check(c.MaxChannels >= 0 && c.MaxConsumers >= 0 && c.Prefetch >= 0 && c.Prefetch <= math.MaxUint16, "limits of channels, consumers and prefetch must not be negative, the latter not above %d", math.MaxUint16)
 	check(c.MaxConnections > 0 && c.MaxHandshakes > 0, "connection limits must be positive")
 	check(c.DeliveryWindow > 0 && c.DeliveryBudget > 0, "delivery window and budget must be positive")
 	for name, d := range map[string]time.Duration{
-		"handshake timeout": c.HandshakeTimeout, "login penalty": c.LoginPenalty, "close timeout": c.CloseTimeout,
+		"handshake timeout": c.HandshakeTimeout, "TLS timeout": c.TLSTimeout, "login penalty": c.LoginPenalty, "close timeout": c.CloseTimeout,
 		"shutdown timeout": c.ShutdownTimeout, "write timeout": c.WriteTimeout, "call timeout": c.CallTimeout,
 	} {
 		check(d > 0, "%s %v is not positive", name, d)

@@ -33,11 +33,15 @@ type conn struct {
 	out    outbox
 
 	// Agreed in the handshake.
-	user, vhost  string
-	channelMax   uint16
-	frameMax     uint32
-	heartbeat    time.Duration
-	cancelNotify bool // basic.cancel may be sent
+	info          Info // constant once the connection is open
+	user, vhost   string
+	channelMax    uint16
+	frameMax      uint32
+	heartbeat     time.Duration
+	cancelNotify  bool // basic.cancel may be sent
+	blockedNotify bool // connection.blocked may be sent
+	connectedAt   time.Time
+	release       func() // Admission's; nil: not asked
 
 	channels   map[uint16]*channel
 	settling   []*holder    // have answers that are not passed on
@@ -49,6 +53,10 @@ type conn struct {
 	owner      bool         // declared an exclusive queue
 	down       bool         // its channels are ended
 	counted    bool         // is one of the listener's connections
+
+	end          context.CancelFunc // of what the connection does
+	channelCount atomic.Int32
+	blocked      atomic.Bool // by an alarm
 
 	readAt       time.Time    // when the socket was read last
 	handshakeEnd time.Time    // read deadline until the connection is open
@@ -108,11 +116,15 @@ func (c *conn) readDeadline() time.Time {
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
 	defer c.nc.Close()
-	c.handshakeEnd = time.Now().Add(c.cfg.HandshakeTimeout)
+	c.connectedAt = time.Now()
+	c.handshakeEnd = c.connectedAt.Add(c.cfg.HandshakeTimeout)
 	stop := context.AfterFunc(ctx, func() { c.nc.Close() })
 	err := c.guarded(func() error { return c.handshake(ctx) })
 	c.l.handshakes.Add(-1)
 	defer func() {
+		if c.release != nil {
+			c.release()
+		}
 		if c.counted {
 			c.l.open.Add(-1)
 		}
@@ -132,6 +144,9 @@ func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, c.forceClose)()
+	c.end = cancel
+	c.l.enlist(c)
+	defer c.l.leave(c)
 	var writing sync.WaitGroup
 	writing.Go(func() { c.write(cancel) })
 	c.logger.Debug("client connected", "user", c.user, "vhost", c.vhost)
@@ -178,6 +193,14 @@ func (c *conn) forceClose() {
 		Text: "broker forced connection closure with reason 'shutdown'",
 	}, c.cfg.ShutdownTimeout)
 	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// force closes the open connection from outside: e is what the client is told,
+// unless it has been told something else before.
+func (c *conn) force(e *wire.Error, timeout time.Duration) {
+	c.logger.Warn("connection closed by the broker", "user", c.user, "error", e)
+	c.sendClose(e, timeout)
+	c.end() // whatever the reader waits for; it comes back to read the client's answer
 }
 
 // sendClose sends connection.close as the last frame and gives the client a
@@ -289,6 +312,7 @@ func (c *conn) endChannels() {
 		ch.shutDown(nil)
 	}
 	clear(c.channels)
+	c.channelCount.Store(0)
 }
 
 // dropOwned deletes the connection's exclusive queues, or leaves that to the listener.

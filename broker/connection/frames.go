@@ -99,6 +99,13 @@ func (c *conn) openChannel(f wire.Frame) error {
 		return of(m, fault(wire.ChannelError, "channel number %d is above the negotiated channel_max (%d)", f.Channel, c.channelMax))
 	}
 	c.channels[f.Channel] = newChannel(c, f.Channel)
+	c.channelCount.Add(1)
 	c.send(f.Channel, &wire.ChannelOpenOk{})
 	return nil
+}
+
+// forget frees the channel's number (A5).
+func (c *conn) forget(ch *channel) {
+	delete(c.channels, ch.id)
+	c.channelCount.Add(-1)
 }

@@ -78,7 +78,7 @@ func FuzzConnection(f *testing.F) {
 		if rung.Load() {
 			t.Error("the log has an error")
 		}
-		if n := l.Connections(); n != 0 {
+		if n := l.Open(); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 		if held := b.Held("/", "full"); held != 0 {

@@ -58,7 +58,7 @@ func (c *conn) shakeHands(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.openVHost(open.VirtualHost); err != nil {
+	if err := c.openVHost(ctx, open.VirtualHost); err != nil {
 		class, method := open.ID()
 		e := *exception(err)
 		e.ClassID, e.MethodID = class, method
@@ -125,7 +125,12 @@ func (c *conn) login(ctx context.Context, m *wire.ConnectionStartOk) error {
 	}
 	client, _ := m.ClientProperties["capabilities"].(wire.Table)
 	c.cancelNotify, _ = client["consumer_cancel_notify"].(bool)
-	if name, ok := m.ClientProperties["connection_name"].(string); ok {
+	c.blockedNotify, _ = client["connection.blocked"].(bool)
+	c.info = Info{
+		ID: c.id, Name: c.name, Peer: c.nc.RemoteAddr(), Local: c.nc.LocalAddr(),
+		ClientProperties: m.ClientProperties, Mechanism: m.Mechanism, ConnectedAt: c.connectedAt,
+	}
+	if name := c.info.ClientName(); name != "" {
 		c.logger = c.logger.With("client", name)
 	}
 	user, err := c.cfg.Authenticator.Authenticate(m.Mechanism, m.Response, c.nc.RemoteAddr())
@@ -241,16 +246,24 @@ func (c *conn) tune() error {
 }
 
 // openVHost enters the vhost, if there is room for one more connection.
-func (c *conn) openVHost(vhost string) error {
+func (c *conn) openVHost(ctx context.Context, vhost string) error {
 	c.counted = true
 	if c.l.open.Add(1) > int64(c.cfg.MaxConnections) {
 		return fault(wire.NotAllowed, "connection refused: node connection limit (%d) is reached", c.cfg.MaxConnections)
 	}
-	if err := c.cfg.Authenticator.VHostAccess(c.user, vhost); err != nil {
-		return err
-	}
 	c.vhost = vhost
-	return nil
+	c.info.User, c.info.VHost = c.user, vhost
+	c.info.ChannelMax, c.info.FrameMax, c.info.Heartbeat = c.channelMax, c.frameMax, c.heartbeat
+	if c.cfg.Admission != nil {
+		asked, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
+		defer cancel()
+		release, err := c.cfg.Admission.Admit(asked, c.info)
+		if err != nil {
+			return err
+		}
+		c.release = release
+	}
+	return c.cfg.Authenticator.VHostAccess(c.user, vhost)
 }
 
 func (c *conn) sayMethod(m wire.Method) error {

@@ -263,7 +263,7 @@ func TestB20Shutdown(t *testing.T) {
 	}
 	rude.ExpectEOF()
 	<-stopped
-	if n := l.Connections(); n != 0 {
+	if n := l.Open(); n != 0 {
 		t.Errorf("%d connections are left", n)
 	}
 }

@@ -20,6 +20,9 @@ type Listener struct {
 	handshakes atomic.Int64 // sockets whose client is not logged in
 	open       atomic.Int64 // connections
 	orphans    chan string  // connections that ended while their queues could not be deleted
+
+	mu    sync.Mutex
+	conns map[string]*conn // open ones by name
 }
 
 // NewListener makes a listener of ln, which it takes over.
@@ -27,14 +30,14 @@ func NewListener(ln net.Listener, cfg Config) (*Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("amqp listener: %w", err)
 	}
-	return &Listener{ln: ln, cfg: cfg.withDefaults(), orphans: make(chan string, orphansMax)}, nil
+	return &Listener{ln: ln, cfg: cfg.withDefaults(), orphans: make(chan string, orphansMax), conns: make(map[string]*conn)}, nil
 }
 
 // Addr is where clients connect.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
-// Connections counts the open connections.
-func (l *Listener) Connections() int { return int(l.open.Load()) }
+// Open counts the open connections.
+func (l *Listener) Open() int { return int(l.open.Load()) }
 
 const (
 	acceptPauseMin = 5 * time.Millisecond

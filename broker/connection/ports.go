@@ -93,3 +93,23 @@ type Authenticator interface {
 	// CheckAnyAccess refuses who may do nothing at all with r.
 	CheckAnyAccess(user string, r auth.Resource) error
 }
+
+// Alarms knows where room is short. Config.Alarms may be nil: nowhere.
+type Alarms interface {
+	// Blocked tells whether a message for the queues of to has to wait, and why, in
+	// RabbitMQ's words: "low on memory", "low on disk", "low on memory & disk".
+	// changed is closed when the answer may have become another. Every publish asks,
+	// so without an alarm anywhere it must cost next to nothing.
+	Blocked(to []queue.ID) (reason string, changed <-chan struct{}, blocked bool)
+}
+
+// Admission counts against the limits of vhosts and users (B16, B17).
+// Config.Admission may be nil: there are none.
+type Admission interface {
+	// Admit lets a connection in, or says with RabbitMQ's text (*auth.Error of kind
+	// ErrNotAllowed, or *wire.Error) why not. release is called once, when it ends.
+	// It comes before the vhost is looked for: an unknown one has no limit.
+	Admit(ctx context.Context, c Info) (release func(), err error)
+	// MaxChannels is how many channels the user may have open, if there is a limit.
+	MaxChannels(user string) (limit int, limited bool)
+}
