@@ -79,6 +79,7 @@ type RaftBeats struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Beats         []*RaftBeat            `protobuf:"bytes,2,rep,name=beats,proto3" json:"beats,omitempty"`
+	Alarms        uint32                 `protobuf:"varint,3,opt,name=alarms,proto3" json:"alarms,omitempty"` // what the sender is short of: cluster/alarm's Kind
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +126,13 @@ func (x *RaftBeats) GetBeats() []*RaftBeat {
 		return x.Beats
 	}
 	return nil
+}
+
+func (x *RaftBeats) GetAlarms() uint32 {
+	if x != nil {
+		return x.Alarms
+	}
+	return 0
 }
 
 type RaftBeatAnswer struct {
@@ -1060,10 +1068,11 @@ const file_raft_proto_rawDesc = "" +
 	"raft.proto\x12\twarren.v1\"4\n" +
 	"\bRaftBeat\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\"N\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"f\n" +
 	"\tRaftBeats\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
-	"\x05beats\x18\x02 \x03(\v2\x13.warren.v1.RaftBeatR\x05beats\"o\n" +
+	"\x05beats\x18\x02 \x03(\v2\x13.warren.v1.RaftBeatR\x05beats\x12\x16\n" +
+	"\x06alarms\x18\x03 \x01(\rR\x06alarms\"o\n" +
 	"\x0eRaftBeatAnswer\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12\x18\n" +
 	"\asuccess\x18\x02 \x01(\bR\asuccess\x12\x12\n" +

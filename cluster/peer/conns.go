@@ -55,6 +55,7 @@ type Conns struct {
 
 	mu     sync.Mutex
 	peers  map[string]*conn
+	alarms uint32          // what this node is short of
 	run    context.Context // nil before Run
 	loops  sync.WaitGroup
 	closed bool
@@ -144,6 +145,7 @@ func (cs *Conns) conn(serverID string) (*conn, error) {
 	}
 	c := &conn{conns: cs, id: serverID}
 	c.link = newLink()
+	c.link.alarms = cs.alarms
 	cc, err := grpc.NewClient("passthrough:///peer", cs.options(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", serverID, err)
@@ -202,6 +204,17 @@ func (cs *Conns) Forget(serverID string) {
 	if c := cs.peers[serverID]; c != nil {
 		delete(cs.peers, serverID)
 		c.close()
+	}
+}
+
+// TellAlarms lets all peers know what this node is short of, now and with all
+// heartbeats that follow, which go once a second at least.
+func (cs *Conns) TellAlarms(alarms uint32) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.alarms = alarms
+	for _, c := range cs.peers {
+		c.link.tell(alarms)
 	}
 }
 

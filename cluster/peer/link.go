@@ -33,6 +33,8 @@ type link struct {
 	opened  chan struct{} // closed when it next comes up; nil when nobody waits
 	cause   error         // why it is not open
 	waiting []*beat
+	alarms  uint32 // goes with each message
+	urgent  bool   // the alarms changed since the last one
 	number  uint64
 	unheard []beatBatch // sent, in order, not yet answered
 }
@@ -66,6 +68,7 @@ func (l *link) up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.isOpen, l.cause = true, nil
+	l.urgent = l.alarms != 0
 	if l.opened != nil {
 		close(l.opened)
 		l.opened = nil
@@ -118,6 +121,18 @@ func (l *link) add(b *beat) error {
 		}
 	}
 	return nil
+}
+
+// tell lets alarms go with this message and all that follow.
+func (l *link) tell(alarms uint32) {
+	l.mu.Lock()
+	l.urgent = l.urgent || alarms != l.alarms
+	l.alarms = alarms
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 type linkStream = grpc.BidiStreamingClient[pb.RaftBeats, pb.RaftBeatAnswers]
@@ -193,11 +208,12 @@ func (l *link) take(idle bool) (*pb.RaftBeats, error) {
 	if len(l.unheard) > 0 && (now.Sub(l.unheard[0].sent) > linkTimeout || len(l.unheard) >= maxUnheard) {
 		return nil, errUnanswered
 	}
-	if len(l.waiting) == 0 && (!idle || len(l.unheard) > 0) {
+	if len(l.waiting) == 0 && !l.urgent && (!idle || len(l.unheard) > 0) {
 		return nil, nil
 	}
 	l.number++
-	msg := &pb.RaftBeats{Number: l.number, Beats: make([]*pb.RaftBeat, len(l.waiting))}
+	l.urgent = false
+	msg := &pb.RaftBeats{Number: l.number, Beats: make([]*pb.RaftBeat, len(l.waiting)), Alarms: l.alarms}
 	for i, b := range l.waiting {
 		b.sent = now
 		msg.Beats[i] = &b.wire

@@ -31,7 +31,10 @@ type TransportsConfig struct {
 	// once: a second one hides the network while the first is synced, more only
 	// make them smaller; default 2.
 	InFlight int
-	Logger   *slog.Logger // default slog.Default()
+	// Alarms, if set, hears with each peer's heartbeats what it is short of. It
+	// must not block.
+	Alarms func(serverID string, alarms uint32)
+	Logger *slog.Logger // default slog.Default()
 }
 
 // Transports are the Raft transports of all groups of a node. Raft's addresses
@@ -59,6 +62,9 @@ func NewTransports(cfg TransportsConfig, server *Server) (*Transports, error) {
 	}
 	if cfg.InFlight < 1 {
 		cfg.InFlight = 2
+	}
+	if cfg.Alarms == nil {
+		cfg.Alarms = func(string, uint32) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -152,6 +158,7 @@ func (ts *Transports) Link(stream pb.Raft_LinkServer) error {
 		if err != nil {
 			return err
 		}
+		ts.cfg.Alarms(caller.ServerID, msg.Alarms)
 		answers := &pb.RaftBeatAnswers{Number: msg.Number, Answers: make([]*pb.RaftBeatAnswer, len(msg.Beats))}
 		for i, b := range msg.Beats {
 			answers.Answers[i] = ts.beat(caller.ServerID, b)
