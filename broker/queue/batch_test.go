@@ -193,7 +193,7 @@ func TestCommandsComeBackAsTheyWere(t *testing.T) {
 		case 0:
 			return Settle{q, SettleKind(rapid.IntRange(int(Ack), int(Drop)).Draw(t, "how")), drawRanges(t), number.Draw(t, "bytes")}
 		case 1:
-			return Requeue{q, drawRanges(t)}
+			return Requeue{q, rapid.Bool().Draw(t, "failed"), drawRanges(t)}
 		case 2:
 			return Configure{q, Settings{VHost: rapid.String().Draw(t, "vhost"), Name: rapid.String().Draw(t, "name")}}
 		case 3:

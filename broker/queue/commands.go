@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Entry is one log entry of a group, decoded.
 type Entry struct {
@@ -9,8 +12,8 @@ type Entry struct {
 	Commands   []Command
 }
 
-// Command is one of Publish, Settle, Requeue, Configure, Seal, Unseal, Forget,
-// Purge and Mark.
+// Command is one of Publish, Settle, Requeue, DeadLettered, Configure, Held, Seal,
+// Unseal, Forget, Purge and Mark.
 type Command interface{ command() }
 
 // Publish appends the messages of a publish batch to their queues.
@@ -31,7 +34,8 @@ type Section struct {
 	Ranked bool   // a message in it has a priority
 }
 
-// Settle finishes with messages. Those already settled are passed over.
+// Settle finishes with messages. Those already settled are passed over. Unless they were
+// acknowledged they become pending dead letters, when the queue's settings have a place for them.
 type Settle struct {
 	Queue  ID
 	Kind   SettleKind
@@ -39,8 +43,21 @@ type Settle struct {
 	Bytes  uint64 // of their bodies together: the state knows sizes by the run only, the leader has read them
 }
 
-// Requeue counts a return for each message in Ranges that is not settled.
+// UnknownBytes in Settle.Bytes leaves the account to the state: it is exact in a queue with a
+// limit of bytes, and for a batch of a publisher that is settled as a whole.
+const UnknownBytes = math.MaxUint64
+
+// Requeue counts a return for each message in Ranges that is not settled. A message that has
+// failed more often than the queue's delivery limit allows dies of it. The answer's Count is
+// how many went back.
 type Requeue struct {
+	Queue  ID
+	Failed bool // the deliveries failed: they count towards the limit in every queue
+	Ranges []Range
+}
+
+// DeadLettered drops pending dead letters by their numbers: they are safe where they belong.
+type DeadLettered struct {
 	Queue  ID
 	Ranges []Range
 }
@@ -49,6 +66,13 @@ type Requeue struct {
 type Configure struct {
 	Queue    ID
 	Settings Settings
+}
+
+// Held tells what consumers hold unsettled, which a limit on ready messages does not count.
+// The leader proposes it before what is published later, for queues that refuse messages.
+type Held struct {
+	Queue           ID
+	Messages, Bytes uint64
 }
 
 // Seal makes the queue take no further messages, as the first step of its deletion: what is
@@ -64,7 +88,7 @@ type Seal struct {
 // Unseal undoes Seal, when the deletion did not come about.
 type Unseal struct{ Queue ID }
 
-// Forget drops the queue with all its messages.
+// Forget drops the queue with all its messages and pending dead letters.
 type Forget struct{ Queue ID }
 
 // Purge settles all messages up to Through but those in Keep, which are out
@@ -81,12 +105,14 @@ type Mark struct {
 	Seq   uint64
 }
 
-func (Publish) command()   {}
-func (Settle) command()    {}
-func (Requeue) command()   {}
-func (Configure) command() {}
-func (Seal) command()      {}
-func (Unseal) command()    {}
-func (Forget) command()    {}
-func (Purge) command()     {}
-func (Mark) command()      {}
+func (Publish) command()      {}
+func (Settle) command()       {}
+func (Requeue) command()      {}
+func (DeadLettered) command() {}
+func (Configure) command()    {}
+func (Held) command()         {}
+func (Seal) command()         {}
+func (Unseal) command()       {}
+func (Forget) command()       {}
+func (Purge) command()        {}
+func (Mark) command()         {}

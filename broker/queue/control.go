@@ -6,16 +6,19 @@ import (
 )
 
 // A control batch is version, kind = 2, count u32, and so many commands. Widths are fixed
-// where a command opens, so that no command takes more than four times its encoding in memory:
+// where a command opens, so that no command takes more than four times its encoding in memory,
+// but for configure, which takes sixteen times as much at most:
 //
 //	settle    1, queue u64, kind u8, bytes u64, ranges
-//	requeue   2, queue u64, ranges
+//	requeue   2, queue u64, flags u32 (1: failed), ranges
 //	configure 3, queue u64, settings
 //	seal      4, queue u64, flags u32 (1: if empty), ranges
 //	forget    5, queue u64
 //	purge     6, queue u64, through u64, ranges
 //	mark      7, queue u64, seq u64
 //	unseal    8, queue u64
+//	dead-lettered 9, queue u64, ranges
+//	held      10, queue u64, messages u64, bytes u64
 //
 // Ranges are a count u32 and for each range gap u16, extent u16: First less the Last before
 // it, and Last less First. What does not fit stands behind a gap of 0xffff as First u64, Last u64.
@@ -28,12 +31,15 @@ const (
 	tagPurge
 	tagMark
 	tagUnseal
+	tagDeadLettered
+	tagHeld
 
 	commandBytes = 1 + 8 // the least
 	rangeBytes   = 4
 	farGap       = 0xffff
 
-	ifEmpty = 1
+	ifEmpty  = 1 // seal
+	asFailed = 1 // requeue
 )
 
 // EncodeCommands makes a control batch. A Publish cannot be in it: Builder makes those.
@@ -54,15 +60,17 @@ func appendCommand(dst []byte, c Command) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, c.Bytes)
 		return appendRanges(dst, c.Ranges)
 	case Requeue:
-		return appendRanges(appendTag(dst, tagRequeue, c.Queue), c.Ranges)
+		dst = appendFlags(appendTag(dst, tagRequeue, c.Queue), c.Failed, asFailed)
+		return appendRanges(dst, c.Ranges)
+	case DeadLettered:
+		return appendRanges(appendTag(dst, tagDeadLettered, c.Queue), c.Ranges)
+	case Held:
+		dst = binary.LittleEndian.AppendUint64(appendTag(dst, tagHeld, c.Queue), c.Messages)
+		return binary.LittleEndian.AppendUint64(dst, c.Bytes)
 	case Configure:
 		return c.Settings.append(appendTag(dst, tagConfigure, c.Queue))
 	case Seal:
-		flags := uint32(0)
-		if c.IfEmpty {
-			flags = ifEmpty
-		}
-		dst = binary.LittleEndian.AppendUint32(appendTag(dst, tagSeal, c.Queue), flags)
+		dst = appendFlags(appendTag(dst, tagSeal, c.Queue), c.IfEmpty, ifEmpty)
 		return appendRanges(dst, c.Held)
 	case Forget:
 		return appendTag(dst, tagForget, c.Queue)
@@ -80,6 +88,22 @@ func appendCommand(dst []byte, c Command) []byte {
 
 func appendTag(dst []byte, tag byte, q ID) []byte {
 	return binary.LittleEndian.AppendUint64(append(dst, tag), uint64(q))
+}
+
+// appendFlags writes flags, of which each command has one so far.
+func appendFlags(dst []byte, set bool, flag uint32) []byte {
+	if !set {
+		flag = 0
+	}
+	return binary.LittleEndian.AppendUint32(dst, flag)
+}
+
+func (r *reader) flag(flag uint32) bool {
+	flags := r.u32()
+	if flags&^flag != 0 {
+		r.fail()
+	}
+	return flags == flag
 }
 
 func appendRanges(dst []byte, rs []Range) []byte {
@@ -167,15 +191,11 @@ func (r *reader) command() (Command, error) {
 	case tagSettle:
 		c = Settle{Queue: q, Kind: SettleKind(r.u8()), Bytes: r.u64(), Ranges: r.ranges()}
 	case tagRequeue:
-		c = Requeue{Queue: q, Ranges: r.ranges()}
+		c = Requeue{Queue: q, Failed: r.flag(asFailed), Ranges: r.ranges()}
 	case tagConfigure:
 		c = Configure{Queue: q, Settings: r.settings()}
 	case tagSeal:
-		flags := r.u32()
-		if flags > ifEmpty {
-			r.fail()
-		}
-		c = Seal{Queue: q, IfEmpty: flags == ifEmpty, Held: r.ranges()}
+		c = Seal{Queue: q, IfEmpty: r.flag(ifEmpty), Held: r.ranges()}
 	case tagForget:
 		c = Forget{Queue: q}
 	case tagPurge:
@@ -184,6 +204,10 @@ func (r *reader) command() (Command, error) {
 		c = Mark{Queue: q, Seq: r.u64()}
 	case tagUnseal:
 		c = Unseal{Queue: q}
+	case tagDeadLettered:
+		c = DeadLettered{Queue: q, Ranges: r.ranges()}
+	case tagHeld:
+		c = Held{Queue: q, Messages: r.u64(), Bytes: r.u64()}
 	default:
 		return nil, fmt.Errorf("%w: command %d", ErrMalformed, tag)
 	}

@@ -20,9 +20,9 @@ func seedBatches() [][]byte {
 		EncodeCommands(),
 		EncodeCommands(
 			Configure{1, Settings{VHost: "/", Name: "q"}},
-			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\x09\x01\x00\x00\x00z"}},
+			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\xc8\x01\x00\x00\x00z"}},
 			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
-			Requeue{1, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
+			Requeue{1, true, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
 			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1}),
 	}
 }
@@ -138,7 +138,7 @@ func FuzzRestore(f *testing.F) {
 				t.Fatalf("queue %d: %d messages found, %d counted", id, n, q.Messages())
 			}
 			s.Apply(Entry{Index: math.MaxUint64, Commands: []Command{
-				Requeue{id, []Range{{2, 300}}}, Settle{id, Ack, []Range{{3, 5}, {9, 9}}, 5}, Purge{id, math.MaxUint64, []Range{{10, 20}}},
+				Requeue{id, false, []Range{{2, 300}}}, Settle{id, Ack, []Range{{3, 5}, {9, 9}}, 5}, Purge{id, math.MaxUint64, []Range{{10, 20}}},
 			}})
 		}
 		restored(t, s)
@@ -159,7 +159,7 @@ func seedState(t testing.TB) *State {
 	}
 	s.Apply(decoded(t, 3, time.Unix(3, 4), b.Seal(Session{5, 1}, 1)))
 	s.Apply(Entry{Index: 4, Commands: []Command{
-		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false, nil},
+		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false, nil},
 	}})
 	return s
 }

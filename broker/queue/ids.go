@@ -101,8 +101,8 @@ type Answer struct {
 	Seq uint64
 	// Refused are the ordinals that no queue took (publish).
 	Refused []uint32
-	// Count is how many messages the command concerned: settled, requeued,
-	// purged or forgotten ones; for Seal see there.
+	// Count is how many messages the command concerned: settled, requeued, purged or
+	// forgotten ones, or dead letters; for Requeue and Seal see there.
 	Count uint64
 }
 
@@ -111,5 +111,8 @@ type Item struct {
 	Seq      uint64
 	Ref      Ref
 	Returned uint32    // how often it was requeued
+	Failed   uint32    // how often a delivery of it failed: in a queue that is not Quorum, each return counts
 	At       time.Time // when its entry was appended, by the clock of that time's leader
+	Priority uint8     // at most the queue's MaxPriority
+	Deadline time.Time // when its time to live ends, its own or the queue's; zero: never
 }

@@ -93,6 +93,10 @@ func (s *State) apply(e *Entry, c Command) Answer {
 		return s.on(c.Queue, func(q *Queue) uint64 { return q.applySettle(c) })
 	case Requeue:
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.requeue(q, c) })
+	case DeadLettered:
+		return s.on(c.Queue, func(*Queue) uint64 { return 0 })
+	case Held:
+		return s.on(c.Queue, func(*Queue) uint64 { return 0 })
 	case Seal:
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.seal(q, c) })
 	case Unseal:
