@@ -18,6 +18,7 @@ const stopLimit = 20 * time.Second
 type Node struct {
 	Name string
 	AMQP string // host:port
+	HTTP string // of RabbitMQ's management plugin; "" without it
 	Dir  string // data folder
 	Log  *Lines
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,18 @@ var ErrNotInstalled = errors.New("Debian's rabbitmq-server is not installed")
 // RunRabbitMQ makes and starts a RabbitMQ cluster beside whatever else runs:
 // own ports, own port mapper, own cookie, own folders.
 func RunRabbitMQ(ctx context.Context, size int) (*Set, error) {
+	return RunRabbitMQWith(ctx, RabbitMQOptions{Size: size})
+}
+
+// RabbitMQOptions are what may differ from a plain cluster.
+type RabbitMQOptions struct {
+	Size    int
+	Plugins []string // with rabbitmq_management the nodes have an HTTP address
+	Config  string   // more lines of rabbitmq.conf
+}
+
+// RunRabbitMQWith does the same with options.
+func RunRabbitMQWith(ctx context.Context, o RabbitMQOptions) (*Set, error) {
 	for _, f := range []string{rabbitServer, rabbitControl} {
 		if !exists(f) {
 			return nil, ErrNotInstalled
@@ -34,19 +47,20 @@ func RunRabbitMQ(ctx context.Context, size int) (*Set, error) {
 		return nil, fmt.Errorf("folder of the cluster: %w", err)
 	}
 	s := &Set{Dir: dir}
-	if err := s.startRabbitMQ(ctx, size); err != nil {
+	if err := s.startRabbitMQ(ctx, o); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Set) startRabbitMQ(ctx context.Context, size int) error {
-	addrs, err := freeAddresses(2*size + 1)
+func (s *Set) startRabbitMQ(ctx context.Context, o RabbitMQOptions) error {
+	size := o.Size
+	addrs, err := freeAddresses(3*size + 1)
 	if err != nil {
 		return err
 	}
-	mapper := port(addrs[2*size])
+	mapper := port(addrs[3*size])
 	if err := s.startPortMapper(mapper); err != nil {
 		return err
 	}
@@ -58,7 +72,7 @@ func (s *Set) startRabbitMQ(ctx context.Context, size int) error {
 		return fmt.Errorf("cookie of RabbitMQ: %w", err)
 	}
 	for i := range size {
-		n, err := s.rabbitNode(i, addrs[i], port(addrs[size+i]), mapper)
+		n, err := s.rabbitNode(i, o, addrs[i], addrs[size+i], port(addrs[2*size+i]), mapper)
 		if err != nil {
 			return err
 		}
@@ -89,7 +103,7 @@ func (s *Set) startPortMapper(port string) error {
 	return nil
 }
 
-func (s *Set) rabbitNode(i int, amqp, dist, mapper string) (*Node, error) {
+func (s *Set) rabbitNode(i int, o RabbitMQOptions, amqp, management, dist, mapper string) (*Node, error) {
 	name := fmt.Sprintf("r%d", i+1)
 	dir := filepath.Join(s.Dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -101,19 +115,29 @@ func (s *Set) rabbitNode(i int, amqp, dist, mapper string) (*Node, error) {
 	}
 	conf := filepath.Join(dir, "rabbitmq.conf")
 	text := "listeners.tcp.default = " + amqp + "\nlog.console = true\nlog.console.level = warning\nlog.file = false\n"
+	http := ""
+	if slices.Contains(o.Plugins, "rabbitmq_management") {
+		http = management
+		text += "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = " + port(management) + "\n"
+	}
+	text += o.Config
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("configuration of %s: %w", name, err)
 	}
+	plugins := filepath.Join(dir, "enabled_plugins")
+	if err := os.WriteFile(plugins, []byte("["+strings.Join(o.Plugins, ",")+"].\n"), 0o644); err != nil {
+		return nil, fmt.Errorf("plugins of %s: %w", name, err)
+	}
 	none := filepath.Join(dir, "none")
 	return &Node{
-		Name: name, AMQP: amqp, Dir: dir, Log: log, readyLine: "completed with 0 plugins",
+		Name: name, AMQP: amqp, HTTP: http, Dir: dir, Log: log, readyLine: "completed with ",
 		argv: []string{rabbitServer},
 		env: append(os.Environ(),
 			"HOME="+filepath.Join(s.Dir, "home"), "ERL_EPMD_PORT="+mapper,
 			"RABBITMQ_NODENAME="+name+"@localhost", "RABBITMQ_DIST_PORT="+dist,
 			"RABBITMQ_MNESIA_BASE="+dir, "RABBITMQ_LOG_BASE="+dir,
 			"RABBITMQ_CONFIG_FILE="+conf, "RABBITMQ_CONFIG_FILES="+none, "RABBITMQ_ADVANCED_CONFIG_FILE="+none,
-			"RABBITMQ_CONF_ENV_FILE="+none, "RABBITMQ_ENABLED_PLUGINS_FILE="+none,
+			"RABBITMQ_CONF_ENV_FILE="+none, "RABBITMQ_ENABLED_PLUGINS_FILE="+plugins,
 			"RABBITMQ_GENERATED_CONFIG_DIR="+dir, "RABBITMQ_PID_FILE="+filepath.Join(dir, "pid")),
 	}, nil
 }

@@ -1,0 +1,80 @@
+package diff
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/warrenmq/warren/test/cluster"
+)
+
+// Broker is where scenarios are run.
+type Broker struct {
+	Addrs []string // of AMQP
+	HTTP  string   // the management API's host:port; "" on Warren
+
+	warren bool
+	nodes  []*cluster.Node
+	client *http.Client
+}
+
+// Plugins is what RabbitMQ runs with; all of them come with Debian's package.
+func Plugins() []string {
+	return []string{
+		"rabbitmq_management", "rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange",
+		"rabbitmq_recent_history_exchange", "rabbitmq_sharding",
+	}
+}
+
+// StartRabbitMQ starts one node, with everything as it is by default. A node
+// that runs already is used instead when its description's file is named by
+// WARREN_COMPAT_RABBITMQ: see the command test/compat/rabbitmq.
+func StartRabbitMQ(ctx context.Context) (*Broker, func() error, error) {
+	if file := os.Getenv("WARREN_COMPAT_RABBITMQ"); file != "" {
+		b, err := os.ReadFile(file)
+		var running Broker
+		if err == nil {
+			err = json.Unmarshal(b, &running)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("WARREN_COMPAT_RABBITMQ: %w", err)
+		}
+		running.client = &http.Client{}
+		return &running, func() error { return nil }, nil
+	}
+	set, err := cluster.RunRabbitMQWith(ctx, cluster.RabbitMQOptions{Size: 1, Plugins: Plugins()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Broker{Addrs: set.Addrs(), HTTP: set.Nodes[0].HTTP, nodes: set.Nodes, client: &http.Client{}}, set.Close, nil
+}
+
+// StartWarren starts three nodes.
+func StartWarren(ctx context.Context) (*Broker, *cluster.Warren, error) {
+	w, err := cluster.Run(ctx, cluster.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	socket := filepath.Join(w.Nodes[0].Dir, "warren.sock")
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}
+	return &Broker{Addrs: w.Addrs(), warren: true, nodes: w.Nodes, client: &http.Client{Transport: transport}}, w, nil
+}
+
+// Save describes a running RabbitMQ in a file for other processes.
+func (b *Broker) Save(file string) error {
+	text, err := json.MarshalIndent(b, "", "\t")
+	if err != nil {
+		return fmt.Errorf("describe the broker: %w", err)
+	}
+	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("describe the broker: %w", err)
+	}
+	return nil
+}

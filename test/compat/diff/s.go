@@ -1,0 +1,267 @@
+package diff
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// P and T are what messages carry.
+type (
+	P = wire.Properties
+	T = wire.Table
+)
+
+// answerLimit is how long a broker may take to answer.
+const answerLimit = 5 * time.Second
+
+// S is one run of a scenario against one broker: it makes connections and
+// keeps the transcript. It is for one goroutine.
+type S struct {
+	ctx    context.Context
+	broker *Broker
+	kind   Kind
+	suffix string // makes names unique; stripped from the transcript
+	first  int    // the node of the first connection
+
+	counters bool // see Scenario
+
+	lines    []string
+	seen     map[string]string // generated names and what the transcript calls them
+	conns    []*Conn
+	names    []string
+	cleanups []func()
+	side     *Conn // of Put and the cleanup; not in the transcript
+	sideCh   *Channel
+}
+
+// stopped is the panic by which a run ends early.
+type stopped struct{}
+
+// stop ends the run; the transcript says why.
+func (s *S) stop(format string, args ...any) {
+	s.Record("stopped: %s", fmt.Sprintf(format, args...))
+	panic(stopped{})
+}
+
+// Record adds a line to the transcript, with generated names made symbolic.
+func (s *S) Record(format string, args ...any) {
+	line := format
+	if len(args) > 0 {
+		line = fmt.Sprintf(format, args...)
+	}
+	s.lines = append(s.lines, s.symbolic(line))
+}
+
+// Name is a name that no other run uses; the transcript shows what was asked
+// for. Queues and exchanges of such names are deleted after the run.
+func (s *S) Name(what string) string {
+	name := what + s.suffix
+	s.names = append(s.names, name)
+	return name
+}
+
+// Kind is the kind of queue of this run.
+func (s *S) Kind() Kind { return s.kind }
+
+// OnWarren says which broker this is: for preparations that differ, not for
+// what is observed.
+func (s *S) OnWarren() bool { return s.broker.warren }
+
+// Context ends with the run's time.
+func (s *S) Context() context.Context { return s.ctx }
+
+// Cleanup is called after the run, latest first. What it does is not recorded.
+func (s *S) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+// Pause lets time pass, for what only time brings: a TTL, a heartbeat.
+func (s *S) Pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-s.ctx.Done():
+		s.stop("out of time")
+	}
+}
+
+// Eventually asks again until it is so. Of what is done in it, nothing is
+// recorded but that it came true.
+func (s *S) Eventually(what string, so func() bool) {
+	mark := len(s.lines)
+	for {
+		ok := so()
+		s.lines = s.lines[:mark]
+		if ok {
+			s.Record("eventually %s", what)
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-s.ctx.Done():
+			s.stop("never so: %s", what)
+		}
+	}
+}
+
+// Silently does something and records nothing of it.
+func (s *S) Silently(do func()) {
+	mark := len(s.lines)
+	do()
+	s.lines = s.lines[:mark]
+}
+
+// Put publishes bodies to a queue through a connection of its own and waits
+// for their confirms.
+func (s *S) Put(queue string, bodies ...string) {
+	for _, b := range bodies {
+		s.PutWith("", queue, P{}, b)
+	}
+}
+
+// PutWith publishes one message as Put does, through any exchange.
+func (s *S) PutWith(exchange, key string, p P, body string) {
+	line := fmt.Sprintf("put exchange=%s key=%s%s %s", text(exchange), text(key), properties(p), bodyText([]byte(body)))
+	s.Silently(func() {
+		ch := s.aside()
+		ch.Publish(exchange, key, p, body)
+		if ch.Confirms(1)[0] != "ack" {
+			line += " refused"
+		}
+	})
+	s.Record("%s", line)
+}
+
+// aside is a confirming channel that the scenario does not see.
+func (s *S) aside() *Channel {
+	if s.sideCh == nil {
+		s.side = s.dial("side", s.first+len(s.broker.Addrs)-1, newLogin(nil))
+		s.side.handshake()
+		s.sideCh = s.side.Channel()
+		s.sideCh.Do(&wire.ConfirmSelect{})
+	}
+	return s.sideCh
+}
+
+// Gone waits until a queue is no more.
+func (s *S) Gone(queue string) {
+	s.Eventually(fmt.Sprintf("no queue %s", queue), func() bool {
+		ch := s.sideChannel()
+		it := ch.Do(&wire.QueueDeclare{Queue: queue, Passive: true})
+		if c, ok := it.Method.(*wire.ChannelClose); ok {
+			return c.ReplyCode == wire.NotFound
+		}
+		ch.Do(&wire.ChannelClose{ReplyCode: 200})
+		return false
+	})
+}
+
+// Queue waits until a queue has this many ready messages and consumers; -1 is
+// any. It asks aside, which an exclusive queue refuses: see Channel.Await.
+func (s *S) Queue(queue string, messages, consumers int) {
+	s.Eventually(fmt.Sprintf("queue %s has %s ready, %s consumers", queue, count(messages), count(consumers)), func() bool {
+		ch := s.sideChannel()
+		defer ch.conn.forget(ch)
+		return ch.has(queue, messages, consumers)
+	})
+}
+
+func (s *S) sideChannel() *Channel {
+	s.aside()
+	return s.side.Channel()
+}
+
+func count(n int) string {
+	if n < 0 {
+		return "any"
+	}
+	return fmt.Sprint(n)
+}
+
+// end closes everything and deletes what the run named.
+func (s *S) end(ctx context.Context) {
+	s.ctx = ctx
+	quietly := func(f func()) {
+		defer func() {
+			if r := recover(); r != nil {
+				if _, ok := r.(stopped); !ok {
+					panic(r)
+				}
+			}
+		}()
+		f()
+	}
+	for _, c := range s.conns {
+		c.net.Close()
+	}
+	for i := len(s.cleanups) - 1; i >= 0; i-- {
+		quietly(s.cleanups[i])
+	}
+	if len(s.names) > 0 {
+		quietly(func() {
+			ch := s.aside()
+			for _, n := range s.names {
+				ch.Send(&wire.QueueDelete{Queue: n, NoWait: true})
+				ch.Send(&wire.ExchangeDelete{Exchange: n, NoWait: true})
+			}
+			ch.Do(&wire.ChannelClose{ReplyCode: 200})
+		})
+	}
+	if s.side != nil {
+		s.side.net.Close()
+	}
+	for _, c := range s.conns {
+		<-c.read
+	}
+}
+
+// generated is what brokers invent.
+var generated = []struct{ prefix, chars string }{
+	{"amq.gen-", urlSafe}, {"amq.ctag-", urlSafe}, {"amq.rabbitmq.reply-to.", urlSafe + ".=+/"},
+}
+
+const urlSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// symbolic replaces what differs from run to run.
+func (s *S) symbolic(line string) string {
+	line = strings.ReplaceAll(line, s.suffix, "")
+	for _, g := range generated {
+		var out strings.Builder
+		for {
+			i := strings.Index(line, g.prefix)
+			if i < 0 {
+				break
+			}
+			rest := line[i+len(g.prefix):]
+			n := 0
+			for n < len(rest) && strings.IndexByte(g.chars, rest[n]) >= 0 {
+				n++
+			}
+			out.WriteString(line[:i])
+			out.WriteString(s.symbol(g.prefix, rest[:n]))
+			line = rest[n:]
+		}
+		line = out.String() + line
+	}
+	return line
+}
+
+// symbol numbers generated names by their first appearance.
+func (s *S) symbol(prefix, tail string) string {
+	if len(tail) < 16 { // a client's own choice of a name that looks like one
+		return prefix + tail
+	}
+	if sym, ok := s.seen[prefix+tail]; ok {
+		return sym
+	}
+	n := 1
+	for k := range s.seen {
+		if strings.HasPrefix(k, prefix) {
+			n++
+		}
+	}
+	sym := fmt.Sprintf("%s<%d>", prefix, n)
+	s.seen[prefix+tail] = sym
+	return sym
+}
