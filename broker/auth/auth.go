@@ -57,11 +57,21 @@ type Permission struct {
 	Configure, Write, Read string
 }
 
+// TopicPermission confines a user in one exchange of a vhost by routing keys: two
+// regular expressions, in which {username} and {vhost} stand for the client's. A
+// user without one for an exchange is not confined there.
+type TopicPermission struct {
+	User, VHost, Exchange string
+	Write, Read           string
+}
+
 // Config says where users are found. The functions are called from many goroutines.
 type Config struct {
 	User       func(name string) (User, bool)
 	Permission func(user, vhost string) (Permission, bool)
-	VHost      func(name string) bool // whether it exists
+	// TopicPermission may be nil: then nobody is confined.
+	TopicPermission func(user, vhost, exchange string) (TopicPermission, bool)
+	VHost           func(name string) bool // whether it exists
 	// LoopbackUsers may connect from loopback addresses only.
 	LoopbackUsers []string
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/routing"
-	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
@@ -19,7 +18,6 @@ type channel struct {
 	closing     bool // channel.close was sent: all is discarded until close-ok
 	content     content
 	routes      *routing.Cache
-	headers     func() topology.Arguments // readHeaders, made once
 	publishable publishable
 	lastQueue   string // declared last: what an empty queue name means (E8)
 	replies     string // queue of the direct reply-to consumer
@@ -40,9 +38,11 @@ type channel struct {
 	tag       uint64
 	unacked   unacked
 	consumers map[string]*consumer
-	counted   int // consumers that acknowledge
-	limit     int // prefetch that they share; 0: none
-	limited   int // of their deliveries that are unacknowledged
+	counted   int    // consumers that acknowledge
+	limit     int    // prefetch that they share; 0: none
+	limited   int    // of their deliveries that are unacknowledged
+	nobody    holder // has the deliveries that were not answered in time; late answers are fine
+	expired   int    // so many
 	outcomes  outcomes
 	holders   map[*holder]struct{} // subscriptions to be released
 	known     uint64               // publishes whose outcome is known
@@ -58,7 +58,6 @@ func newChannel(c *conn, id uint16) *channel {
 		holders:   make(map[*holder]struct{}),
 		window:    confirmWindow{next: 1},
 	}
-	ch.headers = ch.readHeaders
 	return ch
 }
 

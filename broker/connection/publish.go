@@ -29,11 +29,12 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 	if err := ch.mayPublish(m.Exchange); err != nil {
 		return err
 	}
-	to, x := ch.routes.Route(m.Exchange, m.RoutingKey, ch.headers)
-	if x == nil {
+	way := ch.routes.Route(m.Exchange, m.RoutingKey, nil, routed{ch})
+	to := way.Queues
+	if way.Exchange == nil {
 		return topology.ExchangeNotFound(ch.c.vhost, m.Exchange)
 	}
-	if err := topology.CheckPublish(x); err != nil {
+	if err := topology.CheckPublish(way.Exchange); err != nil {
 		return err
 	}
 	if c.header.View.Present&checkedProperties != 0 {
@@ -42,6 +43,9 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 			return err
 		}
 		to = ch.routeAlso(to, m.Exchange, extra)
+	}
+	if err := ch.c.awaitAlarms(ctx, to); err != nil || ch.closing {
+		return err
 	}
 	if ch.tx != nil {
 		return ch.tx.publish(ch, to, m, c.publish.Mandatory)
@@ -101,8 +105,7 @@ func (ch *channel) routeAlso(to []queue.ID, exchange string, keys []string) []qu
 	}
 	ch.to = append(ch.to[:0], to...)
 	for _, key := range keys {
-		more, _ := ch.routes.Route(exchange, key, ch.headers)
-		for _, id := range more {
+		for _, id := range ch.routes.Route(exchange, key, nil, routed{ch}).Queues {
 			if !slices.Contains(ch.to, id) {
 				ch.to = append(ch.to, id)
 			}
@@ -111,13 +114,33 @@ func (ch *channel) routeAlso(to []queue.ID, exchange string, keys []string) []qu
 	return ch.to
 }
 
-// readHeaders decodes the message's headers for an exchange that looks at them.
-func (ch *channel) readHeaders() topology.Arguments {
-	headers, err := ch.content.header.View.HeaderTable()
+// routed is the message in the channel's content, as exchanges look at it.
+type routed struct{ ch *channel }
+
+// Headers decodes the message's headers.
+func (r routed) Headers() topology.Arguments {
+	headers, err := r.ch.content.header.View.HeaderTable()
 	if err != nil {
 		return nil // cannot be: they were checked with the header frame
 	}
 	return headers
+}
+
+// Property decodes one of the properties that a hash exchange may be told to look at.
+func (r routed) Property(name string) (string, bool) {
+	p, err := wire.ParseProperties(r.ch.content.header.Properties)
+	if err != nil {
+		return "", false // cannot be, either
+	}
+	switch {
+	case name == "message_id" && p.Present&wire.HasMessageID != 0:
+		return p.MessageID, true
+	case name == "correlation_id" && p.Present&wire.HasCorrelationID != 0:
+		return p.CorrelationID, true
+	case name == "timestamp" && p.Present&wire.HasTimestamp != 0:
+		return strconv.FormatInt(p.Timestamp.Unix(), 10), true
+	}
+	return "", false
 }
 
 const checkedProperties = wire.HasHeaders | wire.HasReplyTo | wire.HasExpiration | wire.HasUserID

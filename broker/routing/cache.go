@@ -32,9 +32,11 @@ type Cache struct {
 
 type routeKey struct{ exchange, key string }
 
-// route is a kept result: good while x is of that generation.
+// route is a kept result: good while x is of that generation. Only results that are
+// nothing but queues are kept.
 type route struct {
 	x          *exchange
+	definition *topology.Exchange
 	generation uint64
 	queues     []queue.ID
 }
@@ -42,53 +44,54 @@ type route struct {
 // NewCache returns an empty cache for publishing in a vhost.
 func NewCache(t *Table, vhost string) *Cache { return &Cache{table: t, vhost: vhost} }
 
-// Route finds the queues that a message goes to, each once, and the exchange's
-// definition, nil when there is none. The queues are shared: they must not be
-// changed, and not be used after the next call. The strings are only borrowed.
-func (c *Cache) Route(exchange, key string, headers func() topology.Arguments) ([]queue.ID, *topology.Exchange) {
+// Route is Table.Route in the cache's vhost. The result's slices are shared: they must
+// not be changed, and not be used after the next call. The strings are only borrowed.
+func (c *Cache) Route(exchange, key string, also []string, m Message) Result {
 	at := routeKey{exchange, key}
+	r := request{key: key, also: also, message: m}
+	if len(also) > 0 {
+		out, _, _, _ := c.find(exchange, &r)
+		return out
+	}
 	old := c.routes[at]
 	if old != nil && old.generation == old.x.generation.Load() {
-		return old.queues, old.x.definition
+		return Result{Exchange: old.definition, Queues: old.queues}
 	}
-	x, generation, keep := c.find(at, headers)
+	out, x, generation, keep := c.find(exchange, &r)
 	switch {
 	case old != nil && keep:
 		c.queues += len(c.fresh) - len(old.queues)
-		*old = route{x, generation, append(old.queues[:0], c.fresh...)}
+		*old = route{x, out.Exchange, generation, append(old.queues[:0], c.fresh...)}
 	case old != nil:
 		c.queues -= len(old.queues)
 		delete(c.routes, at)
 	case keep:
 		if c.missed++; c.missed%admitEvery == 0 {
-			c.admit(at, &route{x, generation, slices.Clone(c.fresh)})
+			c.admit(at, &route{x, out.Exchange, generation, slices.Clone(c.fresh)})
 		}
 	}
 	if c.queues > maxCachedQueues {
 		c.routes, c.queues = nil, 0
 	}
-	if x == nil {
-		return nil, nil
-	}
-	return c.fresh, x.definition
+	return out
 }
 
 // find routes by the table into fresh, and says in which generation of the exchange, and whether to keep the result.
-func (c *Cache) find(at routeKey, headers func() topology.Arguments) (_ *exchange, generation uint64, keep bool) {
-	c.fresh = c.fresh[:0]
+func (c *Cache) find(name string, r *request) (out Result, x *exchange, generation uint64, keep bool) {
+	out.Queues = c.fresh[:0]
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
 	v := c.table.vhosts[c.vhost]
 	if v == nil {
-		return nil, 0, false
+		return Result{}, nil, 0, false
 	}
-	x := v.exchanges[at.exchange]
+	x = v.exchanges[name]
 	if x == nil {
-		return nil, 0, false
+		return Result{}, nil, 0, false
 	}
-	var on dependence
-	c.fresh, on = v.route(x, at.key, headers, c.fresh)
-	return x, x.generation.Load(), on == 0 && len(c.fresh) <= maxCachedQueues/4
+	on := c.table.route(v, x, r, &out)
+	c.fresh = out.Queues
+	return out, x, x.generation.Load(), on == 0 && len(c.fresh) <= maxCachedQueues/4
 }
 
 func (c *Cache) admit(at routeKey, r *route) {

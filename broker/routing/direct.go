@@ -25,8 +25,10 @@ func (d direct) remove(b *topology.Binding, to target) {
 }
 
 func (d direct) match(w *walk) {
-	if t := d[w.key]; t != nil {
-		w.visit(t)
+	for i := -1; i < len(w.also); i++ {
+		if t := d[w.keyAt(i)]; t != nil {
+			w.visit(t)
+		}
 	}
 }
 

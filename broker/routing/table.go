@@ -18,8 +18,27 @@ import (
 	"github.com/warrenmq/warren/broker/topology"
 )
 
+// Config is what a Table asks of its node.
+type Config struct {
+	// Local tells whether a queue is led on this node, which is where x-local-random
+	// leads; nil: none is. It must not block, nor call the table.
+	Local func(queue.ID) bool
+	// Random gives a number from 0 to n-1; nil: always 0.
+	Random func(n int) int
+}
+
+// Message is what exchanges may ask of a message besides its routing key. A nil
+// Message has no headers and no properties.
+type Message interface {
+	// Headers gives the table of headers; it is asked at most once.
+	Headers() topology.Arguments
+	// Property gives message_id, correlation_id, or timestamp in decimal; false if it is not there.
+	Property(name string) (string, bool)
+}
+
 // Table routes. It is safe for concurrent use.
 type Table struct {
+	cfg     Config
 	version atomic.Uint64
 
 	mu     sync.RWMutex
@@ -57,7 +76,7 @@ type matcher interface {
 }
 
 // NewTable returns an empty table: vhosts come as changes, too.
-func NewTable() *Table { return &Table{vhosts: make(map[string]*vhost)} }
+func NewTable(cfg Config) *Table { return &Table{cfg: cfg, vhosts: make(map[string]*vhost)} }
 
 // Version changes with every Apply.
 func (t *Table) Version() uint64 { return t.version.Load() }

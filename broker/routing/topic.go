@@ -143,10 +143,16 @@ type topicScratch struct {
 }
 
 func (t *topic) match(w *walk) {
+	for i := -1; i < len(w.also); i++ {
+		t.matchKey(w, w.keyAt(i))
+	}
+}
+
+func (t *topic) matchKey(w *walk, key string) {
 	s := &w.topic
 	s.begin(t.slots)
 	s.enter(&t.root, w)
-	for rest, more := w.key, w.key != ""; more; {
+	for rest, more := key, key != ""; more; {
 		var word string
 		word, rest, more = strings.Cut(rest, ".")
 		s.current, s.next = s.next, s.current[:0]

@@ -81,7 +81,7 @@ func TestRemovalTakesWhatDependsOnIt(t *testing.T) {
 			DropTransient{Home: "a@1", BeforeEpoch: 4},
 			[]string{"-q b"}},
 		{"a deleted vhost takes everything",
-			[]Command{DeclareVHost{VHost{Name: "v"}}, DeclareQueue{Queue: Queue{VHost: "v", Name: "q", Exclusive: true, Owner: "c", Home: "h"}},
+			[]Command{DeclareVHost{VHost: VHost{Name: "v"}}, DeclareQueue{Queue: Queue{VHost: "v", Name: "q", Exclusive: true, Owner: "c", Home: "h"}},
 				Bind{Binding: Binding{VHost: "v", Source: "amq.fanout", Destination: "q"}, Connection: "c"}},
 			DeleteVHost{Name: "v"},
 			[]string{"-b amq.fanout>q", "-q q", "-x ", "-x amq.direct", "-x amq.fanout", "-x amq.headers", "-x amq.match",

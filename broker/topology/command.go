@@ -1,6 +1,9 @@
 package topology
 
-import "github.com/warrenmq/warren/broker/queue"
+import (
+	"github.com/warrenmq/warren/broker/policy"
+	"github.com/warrenmq/warren/broker/queue"
+)
 
 // Command is one change of the definitions: one of the types below.
 type Command interface{ command() }
@@ -8,11 +11,39 @@ type Command interface{ command() }
 // DeclareVHost makes a vhost with the predeclared exchanges; an existing one stays as it is.
 type DeclareVHost struct{ VHost VHost }
 
-// DeleteVHost removes a vhost and all that is in it; a missing one is fine.
+// UpdateVHost replaces what a vhost says of itself; a missing one is refused.
+type UpdateVHost struct{ VHost VHost }
+
+// DeleteVHost removes a vhost and all that is in it; a missing one is fine, a protected one is refused.
 type DeleteVHost struct{ Name string }
 
-// DeclareExchange makes an exchange or finds an equivalent one.
-type DeclareExchange struct{ Exchange Exchange }
+// SetVHostLimits replaces the limits of a vhost: MaxQueues, MaxConnections. What is
+// missing or negative is not limited.
+type SetVHostLimits struct {
+	VHost  string
+	Limits map[string]int64
+}
+
+// SetPolicy makes or replaces a policy or an operator policy.
+type SetPolicy struct {
+	VHost    string
+	Operator bool
+	Policy   policy.Policy
+}
+
+// ClearPolicy removes a policy or an operator policy; a missing one is refused.
+type ClearPolicy struct {
+	VHost    string
+	Operator bool
+	Name     string
+}
+
+// DeclareExchange makes an exchange or finds an equivalent one. An exchange that
+// keeps messages (Exchange.KeepsMessages) gets a hidden queue in Group.
+type DeclareExchange struct {
+	Exchange Exchange
+	Group    uint64
+}
 
 // DeleteExchange removes an exchange; a missing one is fine.
 type DeleteExchange struct {
@@ -58,6 +89,10 @@ type Unbind struct {
 }
 
 func (DeclareVHost) command()    {}
+func (UpdateVHost) command()     {}
+func (SetVHostLimits) command()  {}
+func (SetPolicy) command()       {}
+func (ClearPolicy) command()     {}
 func (DeleteVHost) command()     {}
 func (DeclareExchange) command() {}
 func (DeleteExchange) command()  {}

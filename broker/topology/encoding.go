@@ -39,6 +39,7 @@ func EncodeCommand(c Command) []byte {
 		w.byte(kindDeclareExchange)
 		w.string(c.Exchange.VHost)
 		w.exchange(&c.Exchange)
+		w.uint(c.Group)
 	case DeleteExchange:
 		w.byte(kindDeleteExchange)
 		w.string(c.VHost)
@@ -98,7 +99,7 @@ func (r *reader) command() Command {
 	case kindDeleteVHost:
 		return DeleteVHost{Name: r.string()}
 	case kindDeclareExchange:
-		return DeclareExchange{r.exchange(r.string())}
+		return DeclareExchange{Exchange: r.exchange(r.string()), Group: r.uint(math.MaxUint64)}
 	case kindDeleteExchange:
 		return DeleteExchange{VHost: r.string(), Name: r.string(), IfUnused: r.bool()}
 	case kindDeclareQueue:

@@ -72,11 +72,11 @@ func randomCommand(r *rand.Rand) Command {
 	}
 	switch n := r.IntN(100); {
 	case n < 2:
-		return DeclareVHost{VHost{Name: vhost}}
+		return DeclareVHost{VHost: VHost{Name: vhost}}
 	case n < 3:
 		return DeleteVHost{Name: vhost}
 	case n < 20:
-		return DeclareExchange{Exchange{VHost: vhost, Name: exchange(), Type: pick(Direct, Fanout, Topic, Headers, "x-none"),
+		return DeclareExchange{Exchange: Exchange{VHost: vhost, Name: exchange(), Type: pick(Direct, Fanout, Topic, Headers, "x-none"),
 			Durable: r.IntN(2) == 0, AutoDelete: r.IntN(2) == 0, Internal: r.IntN(4) == 0, Arguments: randomArguments(r, 0)}}
 	case n < 25:
 		return DeleteExchange{VHost: vhost, Name: exchange(), IfUnused: r.IntN(2) == 0}

@@ -89,7 +89,7 @@ func TestArgumentsThatAreNone(t *testing.T) {
 	}
 	for _, args := range []Arguments{{"a": struct{}{}}, {"a": []any{Arguments{"b": uint64(1)}}}, deep} {
 		for _, c := range []Command{durable("q", args), bindQueue("amq.direct", "c", "", args),
-			DeclareExchange{Exchange{VHost: "/", Name: "x", Type: Direct, Arguments: args}}} {
+			DeclareExchange{Exchange: Exchange{VHost: "/", Name: "x", Type: Direct, Arguments: args}}} {
 			top := New()
 			must(t, top, durable("c", nil))
 			if _, err := top.Apply(c); err == nil {

@@ -69,6 +69,10 @@ const (
 	QueueRemoved
 	BindingAdded
 	BindingRemoved
+	VHostChanged    // what a vhost says of itself, or its limits
+	PoliciesChanged // of a vhost; what that changes for queues and exchanges follows
+	QueueChanged    // Settings are others now
+	ExchangeChanged // Exchange is another value: its alternate exchange is another now
 )
 
 // Change is one step of the definitions. A thing is added after everything it needs

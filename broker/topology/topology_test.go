@@ -22,11 +22,11 @@ func must(t testing.TB, top *Topology, cs ...Command) Result {
 }
 
 func exchange(name, kind string) DeclareExchange {
-	return DeclareExchange{Exchange{VHost: "/", Name: name, Type: kind, Durable: true}}
+	return DeclareExchange{Exchange: Exchange{VHost: "/", Name: name, Type: kind, Durable: true}}
 }
 
 func autoDelete(name string) DeclareExchange {
-	return DeclareExchange{Exchange{VHost: "/", Name: name, Type: Fanout, AutoDelete: true}}
+	return DeclareExchange{Exchange: Exchange{VHost: "/", Name: name, Type: Fanout, AutoDelete: true}}
 }
 
 func durable(name string, args Arguments) DeclareQueue {
@@ -50,7 +50,7 @@ func world(t testing.TB) *Topology {
 	top := New()
 	must(t, top,
 		exchange("x", Direct), exchange("h", Headers), exchange("f", Fanout), autoDelete("auto"),
-		DeclareExchange{Exchange{VHost: "/", Name: "in", Type: Topic, Durable: true, Internal: true,
+		DeclareExchange{Exchange: Exchange{VHost: "/", Name: "in", Type: Topic, Durable: true, Internal: true,
 			Arguments: Arguments{"alternate-exchange": "ae"}}},
 		durable("q", Arguments{"x-max-length": int32(5), "x-queue-type": "quorum"}), durable("c", nil),
 		exclusive("mine", "conn-1"),
@@ -70,13 +70,13 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"a type differs", exchange("x", Fanout), ErrPreconditionFailed,
 			"inequivalent arg 'type' for exchange 'x' in vhost '/': received 'fanout' but current is 'direct'"},
-		{"durable differs", DeclareExchange{Exchange{VHost: "/", Name: "x", Type: Direct}}, ErrPreconditionFailed,
+		{"durable differs", DeclareExchange{Exchange: Exchange{VHost: "/", Name: "x", Type: Direct}}, ErrPreconditionFailed,
 			"inequivalent arg 'durable' for exchange 'x' in vhost '/': received 'false' but current is 'true'"},
-		{"auto_delete differs", DeclareExchange{Exchange{VHost: "/", Name: "x", Type: Direct, Durable: true, AutoDelete: true}},
+		{"auto_delete differs", DeclareExchange{Exchange: Exchange{VHost: "/", Name: "x", Type: Direct, Durable: true, AutoDelete: true}},
 			ErrPreconditionFailed, "inequivalent arg 'auto_delete' for exchange 'x' in vhost '/': received 'true' but current is 'false'"},
 		{"internal differs", exchange("in", Topic), ErrPreconditionFailed,
 			"inequivalent arg 'internal' for exchange 'in' in vhost '/': received 'false' but current is 'true'"},
-		{"an alternate exchange is missing", DeclareExchange{Exchange{VHost: "/", Name: "in", Type: Topic, Durable: true, Internal: true}},
+		{"an alternate exchange is missing", DeclareExchange{Exchange: Exchange{VHost: "/", Name: "in", Type: Topic, Durable: true, Internal: true}},
 			ErrPreconditionFailed, "inequivalent arg 'alternate-exchange' for exchange 'in' in vhost '/': " +
 				"received none but current is the value 'ae' of type 'longstr'"},
 		{"an exchange type is unknown", exchange("new", "foo"), ErrPreconditionFailed, "unknown exchange type 'foo'"},
@@ -85,14 +85,14 @@ func TestRefusals(t *testing.T) {
 			"exchange name 'amq.new' contains reserved prefix 'amq.*'"},
 		{"a system exchange is redeclared otherwise", exchange("amq.direct", Fanout), ErrPreconditionFailed,
 			"inequivalent arg 'type' for exchange 'amq.direct' in vhost '/': received 'fanout' but current is 'direct'"},
-		{"an alternate exchange is a number", DeclareExchange{Exchange{VHost: "/", Name: "new", Type: Direct,
+		{"an alternate exchange is a number", DeclareExchange{Exchange: Exchange{VHost: "/", Name: "new", Type: Direct,
 			Arguments: Arguments{"alternate-exchange": int64(1)}}}, ErrPreconditionFailed,
 			"invalid type 'long' for arg 'alternate-exchange' in exchange 'new' in vhost '/'"},
 		{"an exchange in use is deleted if unused", DeleteExchange{"/", "x", true}, ErrPreconditionFailed, "exchange 'x' in vhost '/' in use"},
 		{"a system exchange is deleted", DeleteExchange{"/", "amq.direct", false}, ErrAccessRefused,
 			"deletion of system exchange 'amq.direct' in vhost '/' not allowed"},
 		{"the default exchange is deleted", DeleteExchange{"/", "", false}, ErrAccessRefused, "operation not permitted on the default exchange"},
-		{"a vhost is missing", DeclareExchange{Exchange{VHost: "v", Name: "x", Type: Direct}}, ErrNotAllowed, "vhost v not found"},
+		{"a vhost is missing", DeclareExchange{Exchange: Exchange{VHost: "v", Name: "x", Type: Direct}}, ErrNotAllowed, "vhost v not found"},
 
 		{"a queue's durable differs", DeclareQueue{Queue: Queue{VHost: "/", Name: "c"}}, ErrPreconditionFailed,
 			"inequivalent arg 'durable' for queue 'c' in vhost '/': received 'false' but current is 'true'"},
@@ -184,7 +184,7 @@ func TestAcceptedAndUnchanged(t *testing.T) {
 		command Command
 	}{
 		{"an exchange is redeclared", exchange("x", Direct)},
-		{"other arguments of an exchange are not compared", DeclareExchange{Exchange{VHost: "/", Name: "x", Type: Direct, Durable: true,
+		{"other arguments of an exchange are not compared", DeclareExchange{Exchange: Exchange{VHost: "/", Name: "x", Type: Direct, Durable: true,
 			Arguments: Arguments{"foo": "bar"}}}},
 		{"a system exchange is redeclared", exchange("amq.topic", Topic)},
 		{"a queue is redeclared with another integer width", durable("q", Arguments{"x-max-length": int64(5), "x-queue-type": "quorum"})},
@@ -199,7 +199,7 @@ func TestAcceptedAndUnchanged(t *testing.T) {
 		{"a missing exchange is deleted", DeleteExchange{"/", "none", true}},
 		{"a missing queue is deleted", DeleteQueue{VHost: "/", Name: "none", Connection: "conn-1"}},
 		{"a queue that followed under the name is not meant", DeleteQueue{VHost: "/", Name: "q", ID: 99}},
-		{"a vhost is redeclared", DeclareVHost{VHost{Name: "/"}}},
+		{"a vhost is redeclared", DeclareVHost{VHost: VHost{Name: "/"}}},
 		{"a missing vhost is deleted", DeleteVHost{Name: "none"}},
 		{"nobody owned anything", DeleteOwned{Owner: "conn-9"}},
 		{"no owner is no owner", DeleteOwned{}},
@@ -283,7 +283,7 @@ func TestQueueIDsAreNeverGivenTwice(t *testing.T) {
 
 func TestPredeclaredExchanges(t *testing.T) {
 	top := New()
-	r := must(t, top, DeclareVHost{VHost{Name: "v"}})
+	r := must(t, top, DeclareVHost{VHost: VHost{Name: "v"}})
 	if !r.Created || len(r.Changes) != 8 {
 		t.Errorf("declaring a vhost gave %+v", r)
 	}

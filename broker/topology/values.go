@@ -14,10 +14,20 @@ type Decimal struct {
 	Value int32
 }
 
-// VHost is a namespace of exchanges, queues and bindings.
+// VHost is a namespace of exchanges, queues and bindings, and what it says of itself.
 type VHost struct {
-	Name string
+	Name             string
+	Description      string
+	Tags             []string
+	DefaultQueueType string // of queues that are declared without x-queue-type; "" is classic
+	Protected        bool   // from deletion
 }
+
+// The limits that a vhost can have.
+const (
+	MaxQueues      = "max-queues"
+	MaxConnections = "max-connections"
+)
 
 // Exchange is an exchange as declared.
 type Exchange struct {
@@ -26,20 +36,22 @@ type Exchange struct {
 	AutoDelete        bool
 	Internal          bool
 	Arguments         Arguments
+
+	// Given at apply: the hidden queue of an exchange that keeps messages.
+	DelayQueue   queue.ID // x-delayed-message: the messages whose time has not come
+	HistoryQueue queue.ID // x-recent-history: the last messages, for new bindings
+
+	alternate    string // the alternate exchange that its policy says
+	hasAlternate bool
 }
 
-// The exchange types that can be declared.
-const (
-	Direct  = "direct"
-	Fanout  = "fanout"
-	Topic   = "topic"
-	Headers = "headers"
-)
-
-// AlternateExchange is the name of the exchange that takes what x cannot route.
+// AlternateExchange is the name of the exchange that takes what x cannot route,
+// as its argument or, without one, its policy says.
 func (x *Exchange) AlternateExchange() (string, bool) {
-	name, ok := x.Arguments[alternateExchange].(string)
-	return name, ok
+	if name, ok := x.Arguments[alternateExchange].(string); ok {
+		return name, true
+	}
+	return x.alternate, x.hasAlternate
 }
 
 // Queue is a queue as declared, and where it lives.
@@ -54,7 +66,14 @@ type Queue struct {
 	Home        string // transient: ServerID of the node it lives at, "" when replicated
 	HomeEpoch   uint64 // transient: that node's epoch at the declaration
 	Owner       string // exclusive: unique id of the owning connection
+
+	// A hidden queue belongs to an exchange: clients cannot name it, and Queues does not list it.
+	Delays string // the x-delayed-message exchange whose delayed messages it keeps
+	Keeps  string // the x-recent-history exchange whose last messages it keeps
 }
+
+// Hidden tells the queues that exchanges keep messages in.
+func (q *Queue) Hidden() bool { return q.Delays != "" || q.Keeps != "" }
 
 // Type is the queue type that the client asked for; Warren's replicated queue stands behind all but streams.
 func (q *Queue) Type() string {

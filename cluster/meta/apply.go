@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -53,27 +52,6 @@ func (m *Meta) AwaitVisible(ctx context.Context, index uint64) {
 func (m *Meta) SetReplicas(ctx context.Context, group uint64, replicas []string) error {
 	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_SetReplicas{
 		SetReplicas: &pb.MetaSetReplicas{Group: group, Replicas: replicas}}}).err
-}
-
-// PutUser creates a user or replaces one.
-func (m *Meta) PutUser(ctx context.Context, u auth.User) error {
-	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_PutUser{PutUser: userToProto(u)}}).err
-}
-
-// DeleteUser removes a user with all its permissions.
-func (m *Meta) DeleteUser(ctx context.Context, name string) error {
-	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_DeleteUser{DeleteUser: name}}).err
-}
-
-// PutPermission says what a user may do in a vhost.
-func (m *Meta) PutPermission(ctx context.Context, p auth.Permission) error {
-	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_PutPermission{PutPermission: permissionToProto(p)}}).err
-}
-
-// DeletePermission takes a user's access to a vhost away.
-func (m *Meta) DeletePermission(ctx context.Context, user, vhost string) error {
-	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_DeletePermission{
-		DeletePermission: &pb.MetaPermission{User: user, Vhost: vhost}}}).err
 }
 
 // propose waits until this node has applied the command.

@@ -176,14 +176,14 @@ func TestUsers(t *testing.T) {
 		}
 		p, _ := m.Permission("guest", "/")
 		p.User = "eve"
-		if err := m.PutPermission(t.Context(), p); err != nil {
+		if err := m.SetPermission(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 		if _, ok := m.Permission("eve", "/"); !ok {
 			t.Error("no permission")
 		}
 		p.User = "nobody"
-		if err := m.PutPermission(t.Context(), p); err == nil {
+		if err := m.SetPermission(t.Context(), p); err == nil {
 			t.Error("a permission for nobody")
 		}
 		if err := m.DeleteUser(t.Context(), "eve"); err != nil {
@@ -195,7 +195,7 @@ func TestUsers(t *testing.T) {
 		if err := m.DeleteUser(t.Context(), "eve"); fmt.Sprint(err) != "user eve: not found" {
 			t.Errorf("deleted twice: %v", err)
 		}
-		if err := m.DeletePermission(t.Context(), "guest", "/"); err != nil {
+		if err := m.ClearPermission(t.Context(), "guest", "/"); err != nil {
 			t.Fatal(err)
 		}
 		if _, ok := m.Permission("guest", "/"); ok {

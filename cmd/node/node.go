@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -203,7 +204,7 @@ func (n *Node) assemble(peerAddr string) error {
 	if err := n.assembleQueues(); err != nil {
 		return err
 	}
-	n.routes = routing.NewTable()
+	n.routes = routing.NewTable(routing.Config{Random: rand.IntN})
 	n.checker = auth.New(auth.Config{
 		User:          n.meta.User,
 		Permission:    n.meta.Permission,

@@ -44,7 +44,7 @@ type Broker struct {
 // New returns a running broker with user guest, password guest, and vhost /.
 func New(tb testing.TB) *Broker {
 	b := &Broker{
-		Routes:     routing.NewTable(),
+		Routes:     routing.NewTable(routing.Config{}),
 		Permission: auth.Permission{User: "guest", VHost: "/", Configure: ".*", Write: ".*", Read: ".*"},
 		topology:   topology.New(),
 		queues:     make(map[queue.ID]*mailbox),
