@@ -55,6 +55,22 @@ func (r *Runner) Try(ctx context.Context, sc *Scenario) []string {
 	return wrong
 }
 
+// Show is the transcripts of one broker, where the other was not started.
+func (r *Runner) Show(ctx context.Context, sc *Scenario) string {
+	b := r.RabbitMQ
+	if b == nil {
+		b = r.Warren
+	}
+	var all []string
+	for _, k := range sc.kinds() {
+		if b == r.RabbitMQ && k != k.reference() {
+			continue
+		}
+		all = append(all, fmt.Sprintf("queues: %s\n    %s", k, strings.Join(r.transcript(ctx, b, sc, k), "\n    ")))
+	}
+	return strings.Join(all, "\n")
+}
+
 // judge compares Warren's transcript with what is expected; "" is well.
 func (sc *Scenario) judge(reference *[]string, got []string) string {
 	if reference == nil {

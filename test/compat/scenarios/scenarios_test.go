@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// only is the one broker whose transcripts are to be shown and not compared,
+// "rabbitmq" or "warren": for whoever writes a scenario.
+func only() string { return os.Getenv("WARREN_COMPAT_ONLY") }
+
 // brokers starts one RabbitMQ and three Warren nodes, which end with the test.
 func brokers(t *testing.T) *diff.Runner {
 	t.Helper()
@@ -32,7 +36,12 @@ func brokers(t *testing.T) *diff.Runner {
 	var rabbit, warren *diff.Broker
 	var errs [2]error
 	var both sync.WaitGroup
-	both.Go(func() {
+	start := func(name string, do func()) {
+		if only() == "" || only() == name {
+			both.Go(do)
+		}
+	}
+	start("rabbitmq", func() {
 		b, end, err := diff.StartRabbitMQ(ctx)
 		if errs[0] = err; err == nil {
 			rabbit = b
@@ -43,7 +52,7 @@ func brokers(t *testing.T) *diff.Runner {
 			})
 		}
 	})
-	both.Go(func() {
+	start("warren", func() {
 		b, w, err := diff.StartWarren(ctx)
 		if errs[1] = err; err == nil {
 			warren = b
@@ -68,12 +77,17 @@ func brokers(t *testing.T) *diff.Runner {
 // TestScenarios is the differential test. A row's scenarios alone:
 //
 //	go test ./test/compat/scenarios -run 'TestScenarios/./E2'
+//	WARREN_COMPAT_ONLY=rabbitmq go test ./test/compat/scenarios -v -run 'TestScenarios/./E2'
 func TestScenarios(t *testing.T) {
 	r := brokers(t)
 	try := func(sc diff.Scenario) func(*testing.T) {
 		return func(t *testing.T) {
 			if !sc.Alone {
 				t.Parallel()
+			}
+			if only() != "" {
+				t.Log(r.Show(t.Context(), &sc))
+				return
 			}
 			for _, wrong := range r.Try(t.Context(), &sc) {
 				t.Error(wrong)
