@@ -10,7 +10,7 @@ SCHEDULES ?= 200
 export CGO_ENABLED ?= 0
 export PATH := $(TOOLS):$(PATH)
 
-.PHONY: all build run test check lint generated race fuzz sim compat bench proof proto tools deps clean
+.PHONY: all build run test check lint generated race fuzz sim compat compat-docs bench proof proto tools deps clean
 
 all: build
 
@@ -30,9 +30,9 @@ lint: tools
 	$(GO) vet ./...
 	staticcheck ./...
 
-generated: deps proto
+generated: deps proto compat-docs
 	$(GO) generate ./broker/wire/...
-	@git diff --exit-code --stat -- proto broker/wire || { echo 'generated files differ from what is committed'; exit 1; }
+	@git diff --exit-code --stat -- proto broker/wire docs/compatibility.md || { echo 'generated files differ from what is committed'; exit 1; }
 
 race:
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -44,7 +44,10 @@ sim: ## more fault schedules: make sim SCHEDULES=5000
 	$(GO) test ./test/sim -count=1 -timeout 60m -schedules=$(SCHEDULES)
 
 compat: build deps
-	$(GO) test ./test/compat -count=1
+	$(GO) test ./test/compat/... -count=1
+
+compat-docs: ## docs/compatibility.md, from the table of scenarios
+	@$(GO) run ./test/compat/matrix docs/compatibility.md
 
 bench: build ## Warren beside RabbitMQ in one run
 	@./test/bench/run
