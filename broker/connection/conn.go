@@ -58,9 +58,17 @@ type conn struct {
 	channelCount atomic.Int32
 	blocked      atomic.Bool // by an alarm
 
-	readAt       time.Time    // when the socket was read last
-	handshakeEnd time.Time    // read deadline until the connection is open
-	closing      atomic.Int64 // read deadline once connection.close was sent, in Unix nanoseconds
+	// The timer of what is unacknowledged, guarded by the outbox.
+	timer *time.Timer
+	due   int64 // when it rings, by clock; 0: it is not set
+
+	nudged       atomic.Bool
+	bell         chan struct{} // rings with nudged, for a reader that does not read
+	attended     bool          // the last read ended for a nudge: silence is counted from before
+	silent       time.Time     // when the client was waited for
+	readAt       time.Time     // when the socket was read last
+	handshakeEnd time.Time     // read deadline until the connection is open
+	closing      atomic.Int64  // read deadline once connection.close was sent, in Unix nanoseconds
 }
 
 func newConn(l *Listener, nc net.Conn) *conn {
@@ -76,6 +84,7 @@ func newConn(l *Listener, nc net.Conn) *conn {
 		logger:   l.cfg.Logger.With("connection", name),
 		out:      newOutbox(),
 		channels: make(map[uint16]*channel),
+		bell:     make(chan struct{}, 1),
 	}
 	c.frames = wire.NewReader(source{c}, l.cfg.InitialFrameMax-wire.FrameOverhead)
 	return c
@@ -89,11 +98,18 @@ func (s source) Read(p []byte) (int, error) {
 	c := s.c
 	c.settle() // nothing more to gather
 	c.readAt = time.Now()
+	if !c.attended {
+		c.silent = c.readAt
+	}
+	c.attended = false
 	if err := c.nc.SetReadDeadline(c.readDeadline()); err != nil {
 		return 0, err
 	}
 	if c.closing.Load() != 0 && !c.down {
 		return 0, os.ErrDeadlineExceeded // what forceClose asked for may have been overwritten
+	}
+	if c.nudged.Load() {
+		return 0, os.ErrDeadlineExceeded // likewise
 	}
 	return c.nc.Read(p)
 }
@@ -108,7 +124,7 @@ func (c *conn) readDeadline() time.Time {
 		return c.handshakeEnd
 	}
 	if c.heartbeat > 0 {
-		return c.readAt.Add(2 * c.heartbeat)
+		return c.silent.Add(2 * c.heartbeat)
 	}
 	return time.Time{}
 }
@@ -154,6 +170,7 @@ func (c *conn) serve(ctx context.Context) {
 		c.logger.Info("connection lost", "user", c.user, "error", err)
 	}
 	c.endChannels()
+	c.stopTimer()
 	c.dropOwned()
 	c.out.end(nil)
 	writing.Wait()
@@ -195,6 +212,25 @@ func (c *conn) forceClose() {
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
+// nudge makes the reader attend to what is not the client's doing. Any goroutine may call it.
+func (c *conn) nudge() {
+	c.nudged.Store(true)
+	notify(c.bell)
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// heardNudge tells whether a read ended with err because of a nudge.
+func (c *conn) heardNudge(err error) bool {
+	c.attended = errors.Is(err, os.ErrDeadlineExceeded) && c.nudged.Swap(false)
+	return c.attended
+}
+
+// attend does what a nudge was for.
+func (c *conn) attend(ctx context.Context) {
+	c.settle()
+	c.expire(ctx)
+}
+
 // force closes the open connection from outside: e is what the client is told,
 // unless it has been told something else before.
 func (c *conn) force(e *wire.Error, timeout time.Duration) {
@@ -221,6 +257,12 @@ func (c *conn) read(ctx context.Context) error {
 		closing := c.closing.Load() != 0
 		if closing && !c.down {
 			c.endChannels() // what they hold does not wait for the client's answer
+		}
+		if c.heardNudge(err) {
+			if !closing {
+				c.attend(ctx)
+			}
+			continue
 		}
 		if closing && errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.readDeadline()) {
 			continue // forceClose woke the reader for that
@@ -266,6 +308,9 @@ func (c *conn) drain() {
 	var buf [4 << 10]byte
 	for {
 		n, err := source{c}.Read(buf[:])
+		if c.heardNudge(err) {
+			continue
+		}
 		if err != nil || bytes.HasSuffix(buf[:n], closeOk) {
 			return
 		}

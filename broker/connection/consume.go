@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"math"
 
 	"github.com/warrenmq/warren/broker/auth"
@@ -37,8 +38,12 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
+	timeout, err := ch.answerTime(q, m.Arguments)
+	if err != nil {
+		return err
+	}
 	k := &consumer{
-		holder: holder{ch: ch}, tag: m.ConsumerTag, noAck: m.NoAck, prefetch: ch.prefetch,
+		holder: holder{ch: ch, timeout: timeout}, tag: m.ConsumerTag, noAck: m.NoAck, prefetch: ch.prefetch,
 		counts: q.Type() == "quorum",
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
@@ -130,28 +135,38 @@ func (ch *channel) consumer(tag string) *consumer {
 // stays so (H13).
 func (ch *channel) cancel(ctx context.Context, m *wire.BasicCancel) error {
 	if k := ch.consumer(m.ConsumerTag); k != nil {
-		asked, cancel := ch.call(ctx)
-		defer cancel()
-		if err := k.sub.Cancel(asked); err != nil {
-			ch.c.logger.Warn("consumer cancelled without its queue's answer", "channel", ch.id, "consumer", k.tag, "error", err)
-		}
-		ch.out.mu.Lock()
-		var unseen []queue.Range
-		if !k.over { // nor lost meanwhile
-			for i := range k.waiting {
-				unseen = addSeq(unseen, k.waiting[i].Seq)
-			}
-			k.end()
-		}
-		ch.out.mu.Unlock()
-		if unseen != nil && !k.noAck {
-			k.sub.Settle(leader.Unseen, unseen)
-		}
-		ch.tidy(&k.holder)
+		ch.stop(ctx, k, false)
 		ch.grant()
 	}
 	ch.answer(m.NoWait, &wire.BasicCancelOk{ConsumerTag: m.ConsumerTag})
 	return nil
+}
+
+// stop ends a consumer from this side, and tells the client if it does not know.
+func (ch *channel) stop(ctx context.Context, k *consumer, tell bool) {
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	if err := k.sub.Cancel(asked); err != nil {
+		ch.c.logger.Warn("consumer cancelled without its queue's answer", "channel", ch.id, "consumer", k.tag, "error", err)
+	}
+	ch.out.mu.Lock()
+	var unseen []queue.Range
+	if !k.over { // nor lost meanwhile
+		for i := range k.waiting {
+			unseen = addSeq(unseen, k.waiting[i].Seq)
+		}
+		k.end()
+		if tell {
+			k.tell()
+		}
+	}
+	wake := ch.out.rouse()
+	ch.out.mu.Unlock()
+	ch.out.signal(wake)
+	if unseen != nil && !k.noAck {
+		k.sub.Settle(leader.Unseen, unseen)
+	}
+	ch.tidy(&k.holder)
 }
 
 // sweep tidies after consumers that ended from the broker's side.
@@ -268,15 +283,20 @@ func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, er
 
 // consumerPriority reads the argument x-priority (H6).
 func consumerPriority(q *topology.Queue, args wire.Table) (int32, error) {
-	value, ok := args["x-priority"]
+	const name = "x-priority"
+	value, ok := args[name]
 	if !ok {
 		return 0, nil
 	}
 	n, ok := integer(value)
 	if !ok {
-		return 0, fault(wire.PreconditionFailed, "invalid arg 'x-priority' for queue '%s' in vhost '%s': {unacceptable_type,%s}", q.Name, q.VHost, fieldType(value))
+		return 0, invalidConsumerArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+fieldType(value)))
 	}
 	return int32(min(max(n, math.MinInt32), math.MaxInt32)), nil
+}
+
+func invalidConsumerArgument(name string, q *topology.Queue, reason string) error {
+	return fault(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s': %s", name, q.Name, q.VHost, reason)
 }
 
 func integer(value any) (int64, bool) {

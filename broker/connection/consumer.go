@@ -12,6 +12,7 @@ type holder struct {
 	ch       *channel
 	sub      Subscription
 	consumer *consumer // nil: of basic.get
+	timeout  int64     // for an answer, in milliseconds; 0: none
 
 	// Guarded by the outbox.
 	outstanding int  // deliveries that the client has not answered
@@ -41,6 +42,7 @@ type consumer struct {
 	returns  int               // calls of Deliver that are handing back messages
 	refusing bool              // hands all back until no credit is left, to keep the order
 	lost     bool              // Cancelled was called
+	timedOut bool              // cancelled because it did not answer
 }
 
 // openCredit is the message credit of a consumer without prefetch; bytes bound it, too.
@@ -55,6 +57,7 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 	o := k.ch.out
 	var unseen []queue.Range
 	var bytes int64
+	now := k.ch.c.clock()
 	o.mu.Lock()
 	if o.ended || k.ch.shut {
 		o.mu.Unlock()
@@ -71,7 +74,7 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 		case !k.flowing() || len(k.waiting) > 0:
 			k.waiting = append(k.waiting, ds[i])
 		default:
-			k.put(&ds[i])
+			k.put(&ds[i], now)
 		}
 	}
 	if unseen != nil {
@@ -103,14 +106,17 @@ func (k *consumer) full() bool {
 }
 
 // put gives a delivery its tag and hands it to the writer.
-func (k *consumer) put(d *leader.Delivery) {
+func (k *consumer) put(d *leader.Delivery, now int64) {
 	ch := k.ch
 	ch.tag++
 	if !k.noAck {
 		k.granted--
 		k.outstanding++
 		ch.limited++
-		ch.unacked.add(ch.tag, d.Seq, &k.holder)
+		ch.unacked.add(ch.tag, d.Seq, &k.holder, now)
+		if k.timeout > 0 {
+			ch.c.expect(now, now+k.timeout)
+		}
 	}
 	ch.out.parcels = append(ch.out.parcels, parcel{to: k, tag: ch.tag, delivery: *d})
 }
@@ -120,6 +126,7 @@ func (k *consumer) flush() (unseen []queue.Range, bytes int64) {
 	if !k.flowing() {
 		return nil, 0
 	}
+	now := k.ch.c.clock()
 	for i := range k.waiting {
 		d := &k.waiting[i]
 		if k.refusing || k.full() {
@@ -129,7 +136,7 @@ func (k *consumer) flush() (unseen []queue.Range, bytes int64) {
 			k.refusing = true
 			continue
 		}
-		k.put(d)
+		k.put(d, now)
 	}
 	k.waiting = nil
 	if unseen != nil {

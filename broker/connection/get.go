@@ -30,14 +30,22 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 	if d.Returned > 0 && q.Type() == "quorum" {
 		d.Message.Properties = withCounts(d.Message.Properties, d.Returned)
 	}
+	timeout, err := ch.answerTime(q, nil)
+	if err != nil {
+		return err
+	}
 	content := wire.AppendContent(nil, ch.id, ch.c.frameMax, wire.ClassBasic, d.Message.Properties, d.Message.Body)
 	o := ch.out
+	now := ch.c.clock()
 	o.mu.Lock()
 	ch.tag++
 	if held != nil {
-		h := &holder{ch: ch, sub: held, outstanding: 1, over: true}
+		h := &holder{ch: ch, sub: held, outstanding: 1, over: true, timeout: timeout}
 		ch.holders[h] = struct{}{}
-		ch.unacked.add(ch.tag, d.Seq, h)
+		ch.unacked.add(ch.tag, d.Seq, h, now)
+		if timeout > 0 {
+			ch.c.expect(now, now+timeout)
+		}
 	}
 	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.BasicGetOk{
 		DeliveryTag:  ch.tag,

@@ -58,6 +58,10 @@ func (ch *channel) recover() {
 // note gathers an answer until settle passes it on. The outbox is locked.
 func (ch *channel) note(d outstanding, answer leader.Answer) {
 	h := d.from
+	if h == &ch.nobody {
+		ch.expired-- // too late: it has gone back to its queue
+		return
+	}
 	h.outstanding--
 	if h.consumer != nil {
 		ch.limited--

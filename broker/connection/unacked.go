@@ -12,6 +12,7 @@ type outstanding struct {
 	tag  uint64
 	seq  uint64
 	from *holder // nil: answered
+	at   int64   // when it was sent, by conn.clock
 }
 
 // unacked lists a channel's outstanding deliveries by delivery tag. Answered
@@ -29,12 +30,12 @@ const gapsMin = 64 // below, gaps are not worth removing
 func (u *unacked) len() int { return len(u.list) - u.gaps }
 
 // add takes a delivery whose tag is higher than all before.
-func (u *unacked) add(tag, seq uint64, from *holder) {
+func (u *unacked) add(tag, seq uint64, from *holder, at int64) {
 	if len(u.list) == cap(u.list) && len(u.list) <= cap(u.space)/2 {
 		u.list = u.space[:copy(u.space[:cap(u.space)], u.list)] // the front is free again
 	}
 	full := len(u.list) == cap(u.list)
-	u.list = append(u.list, outstanding{tag, seq, from})
+	u.list = append(u.list, outstanding{tag, seq, from, at})
 	if full {
 		u.space = u.list
 	}

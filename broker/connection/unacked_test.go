@@ -17,7 +17,7 @@ func TestUnackedFollowsModel(t *testing.T) {
 		switch op := rng.IntN(10); {
 		case op < 6 && len(model) < 3000:
 			tag += 1 + uint64(rng.IntN(3)) // tags of consumers without acknowledgement are missing
-			u.add(tag, tag*10, h)
+			u.add(tag, tag*10, h, 0)
 			model = append(model, tag)
 		case op < 9:
 			want := uint64(rng.Int64N(int64(tag) + 2))
@@ -53,7 +53,7 @@ func TestUnackedSteadyStateAllocatesNothing(t *testing.T) {
 	tag := uint64(0)
 	deliver := func() {
 		tag++
-		u.add(tag, tag, h)
+		u.add(tag, tag, h, 0)
 		if tag > 100 {
 			u.take(tag - 100)
 		}
@@ -70,7 +70,7 @@ func TestUnackedRestore(t *testing.T) {
 	var u unacked
 	h := &holder{}
 	for tag := range uint64(5) {
-		u.add(tag+1, tag, h)
+		u.add(tag+1, tag, h, 0)
 	}
 	var taken []outstanding
 	for _, tag := range []uint64{4, 2} {
@@ -83,7 +83,7 @@ func TestUnackedRestore(t *testing.T) {
 	if want := []uint64{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
 		t.Errorf("outstanding %v, want %v", got, want)
 	}
-	u.add(6, 5, h)
+	u.add(6, 5, h, 0)
 	if _, ok := u.take(6); !ok {
 		t.Error("nothing can be added after restore")
 	}

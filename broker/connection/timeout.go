@@ -1,0 +1,139 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// Consumer timeout (H11), as RabbitMQ 4.3 has it, for queues of every type: a
+// delivery that is not answered in time goes back to its queue, and its consumer
+// is cancelled, or its channel closed where the client does not know of that.
+// One timer a connection rings when the first delivery is due, and none is set
+// while nothing is unacknowledged.
+
+// clock is milliseconds since the connection was made, from 1 on.
+func (c *conn) clock() int64 { return time.Since(c.connectedAt).Milliseconds() + 1 }
+
+// timeoutTick is how often a connection looks at most.
+const timeoutTick = 100 // ms
+
+// expect sets the timer for an answer that is due then. The outbox is locked.
+func (c *conn) expect(now, due int64) {
+	if c.due != 0 && c.due <= due {
+		return
+	}
+	c.due = due
+	in := time.Duration(max(due-now, timeoutTick)) * time.Millisecond
+	if c.timer == nil {
+		c.timer = time.AfterFunc(in, c.nudge)
+		return
+	}
+	c.timer.Reset(in)
+}
+
+func (c *conn) stopTimer() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// expire returns the deliveries whose time is up and sets the timer for the next.
+func (c *conn) expire(ctx context.Context) {
+	now := c.clock()
+	c.out.mu.Lock()
+	rung := c.due != 0 && now >= c.due
+	if rung {
+		c.due = 0
+	}
+	c.out.mu.Unlock()
+	if !rung {
+		return
+	}
+	for _, ch := range c.channels {
+		if ch.closing {
+			continue
+		}
+		if err := ch.expire(ctx, now); err != nil {
+			c.fail(ch.id, err)
+		}
+	}
+}
+
+func (ch *channel) expire(ctx context.Context, now int64) error {
+	lost, err := ch.takeOverdue(now)
+	ch.c.settle() // what was taken is on its way back
+	if err != nil {
+		return err
+	}
+	for _, k := range lost {
+		ch.c.logger.Warn("consumer cancelled: delivery acknowledgement timed out", "channel", ch.id, "consumer", k.tag, "timeout", k.timeout)
+		ch.stop(ctx, k, true)
+	}
+	if len(lost) > 0 {
+		ch.grant()
+	}
+	return nil
+}
+
+// takeOverdue requeues what is overdue and names the consumers that had it. Of
+// whom cannot be told (H12), or is no consumer any more, the channel has to go.
+func (ch *channel) takeOverdue(now int64) (lost []*consumer, err error) {
+	ch.out.mu.Lock()
+	defer ch.out.mu.Unlock()
+	next := int64(math.MaxInt64)
+	for i := range ch.unacked.list {
+		d := &ch.unacked.list[i]
+		if d.from == nil || d.from.timeout == 0 {
+			continue
+		}
+		if due := d.at + d.from.timeout; due > now {
+			next = min(next, due)
+			continue
+		}
+		k := d.from.consumer
+		if k == nil || !ch.c.cancelNotify || k.over && !k.timedOut || ch.expired >= unackedMax {
+			return nil, fault(wire.PreconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. "+
+				"This timeout value can be configured, see consumers doc guide to learn more", ch.id, d.from.timeout)
+		}
+		if !k.timedOut {
+			k.timedOut = true
+			lost = append(lost, k)
+		}
+		ch.note(*d, leader.Requeue)
+		d.from = &ch.nobody
+		ch.expired++
+	}
+	if next != math.MaxInt64 {
+		ch.c.expect(now, next)
+	}
+	return lost, nil
+}
+
+// answerTime is how long a consumer of q may keep a delivery, in milliseconds, 0
+// for ever: what it asks for, else the least of what q's argument and policy say,
+// else the node's default.
+func (ch *channel) answerTime(q *topology.Queue, args wire.Table) (int64, error) {
+	const name = "x-consumer-timeout"
+	if value, ok := args[name]; ok {
+		n, ok := integer(value)
+		switch {
+		case !ok:
+			return 0, invalidConsumerArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+fieldType(value)))
+		case n < 0:
+			return 0, invalidConsumerArgument(name, q, fmt.Sprintf("{value_negative,%d}", n))
+		}
+		return n, nil
+	}
+	if n, ok := integer(q.Arguments[name]); ok {
+		return max(n, 0), nil
+	}
+	return max(ch.c.cfg.ConsumerTimeout, 0).Milliseconds(), nil
+}
