@@ -15,8 +15,8 @@ import (
 // building it is one growing buffer, and ends with what Apply reads:
 //
 //	head      version, kind, incarnation u64, epoch u64, seq u64
-//	message   flags u8 (1: ttl, 2: priority), [ttl uv nanoseconds], [priority u8],
-//	          then exchange, routing key, properties, body: each uv length and bytes
+//	message   flags u8 (1: ttl, 2: priority, 4: died, 8: blind), [ttl uv nanoseconds], [priority u8],
+//	          [blind keys uv, each uv length and bytes], then exchange, routing key, properties, body: each uv length and bytes
 //	trailer   count u32, offset u32 of each message by ordinal,
 //	          sections u32, each: queues u32, ids u64 ascending, count u32, bytes u64, flags u8 (1: timed, 2: ranked)
 //	last      offset of the trailer u32
@@ -33,6 +33,9 @@ const (
 
 	hasTTL      = 1
 	hasPriority = 2
+	hasDied     = 4
+	hasBlind    = 8
+	allFlags    = hasTTL | hasPriority | hasDied | hasBlind
 )
 
 // MaxBatchBytes bounds a batch, for its offsets have 32 bits. Builder's callers

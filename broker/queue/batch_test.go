@@ -25,11 +25,16 @@ func drawMessage(t *rapid.T) Message {
 	if rapid.Bool().Draw(t, "ranked") {
 		m.Priority = rapid.Uint8().Draw(t, "priority")
 	}
+	m.Died = rapid.Bool().Draw(t, "died")
+	if rapid.Bool().Draw(t, "blind") {
+		m.Blind = rapid.SliceOfN(text, 1, 3).Draw(t, "blind keys")
+	}
 	return m
 }
 
 func equalMessages(a, b *Message) bool {
 	return a.Exchange == b.Exchange && a.RoutingKey == b.RoutingKey && a.Priority == b.Priority && a.TTL == b.TTL &&
+		a.Died == b.Died && slices.Equal(a.Blind, b.Blind) &&
 		bytes.Equal(a.Properties, b.Properties) && bytes.Equal(a.Body, b.Body)
 }
 
@@ -274,7 +279,7 @@ func TestVerifyFindsWhatDecodeDoesNotRead(t *testing.T) {
 			binary.LittleEndian.PutUint32(t[8:], x)
 		}},
 		{"a message with a false length", func(b []byte) { b[publishHead+1] = 200 }},
-		{"an unknown flag", func(b []byte) { b[publishHead] = 4 }},
+		{"an unknown flag", func(b []byte) { b[publishHead] = 16 }},
 		{"a section with false bytes", func(b []byte) { b[len(b)-4-9]++ }},
 		{"a section with false flags", func(b []byte) { b[len(b)-5] ^= hasTTL }},
 	}

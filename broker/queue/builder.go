@@ -51,6 +51,9 @@ func (b *Builder) Add(to []ID, m *Message) {
 		b.begin()
 	}
 	size := messageOverhead + len(m.Exchange) + len(m.RoutingKey) + len(m.Properties) + len(m.Body)
+	for _, key := range m.Blind {
+		size += 5 + len(key)
+	}
 	end := b.Bytes() + size + 4 + sectionBytes + 8*len(to)
 	if end > MaxBatchBytes {
 		panic("queue: batch beyond MaxBatchBytes")
@@ -64,7 +67,7 @@ func (b *Builder) Add(to []ID, m *Message) {
 	s.count++
 	s.bytes += uint64(len(m.Body))
 	flags := messageFlags(m)
-	s.flags |= flags
+	s.flags |= flags & (hasTTL | hasPriority)
 	b.buf = appendMessage(b.buf, flags, m)
 }
 
@@ -83,6 +86,12 @@ func messageFlags(m *Message) (flags byte) {
 	if m.Priority > 0 {
 		flags |= hasPriority
 	}
+	if m.Died {
+		flags |= hasDied
+	}
+	if len(m.Blind) > 0 {
+		flags |= hasBlind
+	}
 	return flags
 }
 
@@ -93,6 +102,12 @@ func appendMessage(dst []byte, flags byte, m *Message) []byte {
 	}
 	if flags&hasPriority != 0 {
 		dst = append(dst, m.Priority)
+	}
+	if flags&hasBlind != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(m.Blind)))
+		for _, key := range m.Blind {
+			dst = append(binary.AppendUvarint(dst, uint64(len(key))), key...)
+		}
 	}
 	dst = append(binary.AppendUvarint(dst, uint64(len(m.Exchange))), m.Exchange...)
 	dst = append(binary.AppendUvarint(dst, uint64(len(m.RoutingKey))), m.RoutingKey...)

@@ -34,6 +34,9 @@ type Message struct {
 	// TTL is the message's own expiration. Zero expires it at once unless a
 	// consumer waits for it; a message without one has a negative TTL (NoTTL).
 	TTL time.Duration
+	// What the broker knows of a message beyond what its publisher said, and no client is told.
+	Died  bool     // the header x-death is the broker's: a further death adds to it
+	Blind []string // the routing keys of the header BCC, which was taken out
 }
 
 // NoTTL is the TTL of a message that does not expire by itself.

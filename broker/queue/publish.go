@@ -150,15 +150,36 @@ func (p *publishBatch) message(ordinal uint32) (rawMessage, error) {
 	if m.flags&hasPriority != 0 {
 		m.Priority = r.u8()
 	}
+	m.Died = m.flags&hasDied != 0
+	if m.flags&hasBlind != 0 {
+		m.Blind = r.keys()
+	}
 	m.exchange = r.take(r.uvarint())
 	m.key = r.take(r.uvarint())
 	m.Properties = r.take(r.uvarint())
 	m.Body = r.take(r.uvarint())
-	if r.bad || m.flags > hasTTL|hasPriority {
+	if r.bad || m.flags > allFlags {
 		return rawMessage{}, fmt.Errorf("%w: message %d", ErrMalformed, ordinal)
 	}
 	m.end = p.trailer - len(r.b)
 	return m, nil
+}
+
+// keys reads routing keys. Each takes a byte at least, so that a count costs no more than its batch.
+func (r *reader) keys() []string {
+	n := r.uvarint()
+	if n == 0 || n > uint64(len(r.b)) {
+		r.fail()
+		return nil
+	}
+	var keys []string
+	for range n {
+		keys = append(keys, string(r.take(r.uvarint())))
+		if r.bad {
+			return nil
+		}
+	}
+	return keys
 }
 
 // Verify checks a batch to its last byte: that every message can be read and that the
