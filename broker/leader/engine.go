@@ -28,10 +28,24 @@ type Config struct {
 	EdgeGone func(EdgeID) bool
 	// Unused hears that a queue has lost its last consumer. It must not block.
 	Unused func(queue.ID)
+	// Expired hears that a queue was unused for as long as its settings allow, and
+	// hears it again while it stays so. It must not block.
+	Expired func(queue.ID)
+	// DeadLetter takes one dead letter to where s says. done is called once, from
+	// any goroutine: nil when it is safe in every target, or has none (then it is
+	// dropped); an error when it should be tried again. Nil: dead letters wait.
+	DeadLetter func(ctx context.Context, s queue.Settings, d Dead, done func(error))
 	// Grace bounds how long a live edge that cannot be reached is waited for
 	// before what it holds is delivered again. Default 5 s.
 	Grace  time.Duration
 	Logger *slog.Logger
+}
+
+// Dead is a message that died in a queue. Its slices are immutable and may be kept.
+type Dead struct {
+	Reason  queue.Reason
+	Died    time.Time
+	Message queue.Message
 }
 
 func (c Config) withDefaults() Config {
@@ -49,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Unused == nil {
 		c.Unused = func(queue.ID) {}
+	}
+	if c.Expired == nil {
+		c.Expired = func(queue.ID) {}
 	}
 	return c
 }

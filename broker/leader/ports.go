@@ -2,6 +2,7 @@ package leader
 
 import (
 	"errors"
+	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -37,6 +38,7 @@ type Consumer struct {
 	Messages   int            // first message credit; < 0: not counted
 	Bytes      int64          // first byte credit
 	Arguments  map[string]any // as the client sent them
+	Since      time.Time      // when it began, by its edge's clock: the order of waiting consumers at a new leader
 	Connection string         // for listings
 	Channel    uint16
 }
@@ -69,6 +71,38 @@ const (
 	Unseen                    // never reached a client: back to its place, not counted as a return; the last
 )
 
+// fate is what becomes of a message in the log.
+type fate uint8
+
+const (
+	acked fate = iota + 1
+	rejected
+	requeued
+	failed
+	expired
+	dropped
+	lettered // of a dead letter: it is safe where it belongs
+)
+
+// fate is what an answer means; Unseen means nothing to the log.
+func (a Answer) fate() (f fate, ok bool) {
+	switch a {
+	case Ack:
+		return acked, true
+	case Reject:
+		return rejected, true
+	case Requeue:
+		return requeued, true
+	case Fail:
+		return failed, true
+	default:
+		return 0, false
+	}
+}
+
+// returns tells whether the message is ready again.
+func (f fate) returns() bool { return f == requeued || f == failed }
+
 // Log is where a group's batches go and its messages are read from: a Raft
 // group, or the memory of one node.
 type Log interface {
@@ -100,10 +134,12 @@ type Deliveries struct {
 	List []Delivery
 }
 
-// Subscribed answers Subscribe: Err is nil when the consumer stands.
+// Subscribed answers Subscribe: Err is nil when the consumer stands. Active is
+// false when another is the single active consumer of the queue.
 type Subscribed struct {
-	Sub uint64
-	Err error
+	Sub    uint64
+	Active bool
+	Err    error
 }
 
 // Got answers Get. Without a message OK is false.
@@ -122,8 +158,8 @@ type Cancelled struct {
 	Err error
 }
 
-// Active says whether Sub is the one consumer that a queue with a single
-// active one delivers to. Consumers of such a queue begin inactive.
+// Active says whether from now on Sub is the one consumer that a queue with a
+// single active one delivers to.
 type Active struct {
 	Sub    uint64
 	Active bool
@@ -157,7 +193,8 @@ type Resume struct {
 	Queue     queue.ID
 	Consumer  Consumer // with the credit that is left
 	Cancelled bool     // no further deliveries, but Held is still to be settled
-	Active    bool     // what Active said last
+	Get       bool     // what is held came by basic.get: there never was a consumer
+	Active    bool     // what Subscribed or Active said last
 	Held      []queue.Range
 }
 
