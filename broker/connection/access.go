@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/topology"
 )
 
 // allow is the one place where a client's right to a queue or an exchange of its
@@ -17,25 +18,40 @@ func (ch *channel) allowAny(exchange bool, name string) error {
 	return ch.c.cfg.Authenticator.CheckAnyAccess(ch.c.user, auth.Resource{VHost: ch.c.vhost, Name: name, Exchange: exchange})
 }
 
-// publishable remembers the exchanges that the client may write to, for a second:
-// a publish then costs no look at permissions, and one that is taken away ends soon.
+// allowTopics is asked beside it where keys go to or come from a topic exchange (K12).
+func (ch *channel) allowTopics(a auth.Access, x *topology.Exchange, key string, also []string) error {
+	if x == nil || x.Type != topology.Topic {
+		return nil
+	}
+	r := auth.Resource{VHost: ch.c.vhost, Name: x.Name, Exchange: true}
+	if err := ch.c.cfg.Authenticator.CheckTopicAccess(ch.c.user, a, r, key); err != nil {
+		return err
+	}
+	for _, key := range also {
+		if err := ch.c.cfg.Authenticator.CheckTopicAccess(ch.c.user, a, r, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishable remembers the exchanges that the client may write to until the
+// socket is read again: what comes in one piece costs one look at permissions, and
+// one that is taken away ends at once (K14).
 type publishable struct {
-	until time.Time
+	at    time.Time
 	last  string
 	known map[string]struct{}
 }
 
-const (
-	publishableMax = 256
-	publishableAge = time.Second
-)
+const publishableMax = 256
 
 // mayPublish refuses an exchange that the client may not write to.
 func (ch *channel) mayPublish(name string) error {
 	p := &ch.publishable
 	switch {
-	case ch.c.readAt.After(p.until) || len(p.known) >= publishableMax:
-		p.until = ch.c.readAt.Add(publishableAge)
+	case p.at != ch.c.readAt || len(p.known) >= publishableMax:
+		p.at = ch.c.readAt
 		clear(p.known)
 	case len(p.known) > 0 && p.last == name:
 		return nil

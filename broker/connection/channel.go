@@ -27,7 +27,6 @@ type channel struct {
 	unconfirmed uint64 // of those: before confirm.select
 	tx          *transaction
 	message     queue.Message // scratch
-	to          []queue.ID    // scratch
 
 	// The writer's.
 	window confirmWindow

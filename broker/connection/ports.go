@@ -92,6 +92,10 @@ type Authenticator interface {
 	CheckAccess(user string, a auth.Access, r auth.Resource) error
 	// CheckAnyAccess refuses who may do nothing at all with r.
 	CheckAnyAccess(user string, r auth.Resource) error
+	// CheckTopicAccess refuses a routing key of a topic exchange.
+	CheckTopicAccess(user string, a auth.Access, exchange auth.Resource, routingKey string) error
+	// Impersonates tells whether the user may publish in another's name (G8).
+	Impersonates(user string) bool
 }
 
 // Alarms knows where room is short. Config.Alarms may be nil: nowhere.

@@ -2,13 +2,11 @@ package connection
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"strconv"
-	"time"
+	"sync/atomic"
 
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/routing"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -30,27 +28,37 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 		return err
 	}
 	way := ch.routes.Route(m.Exchange, m.RoutingKey, nil, routed{ch})
-	to := way.Queues
-	if way.Exchange == nil {
+	x := way.Exchange
+	if x == nil {
 		return topology.ExchangeNotFound(ch.c.vhost, m.Exchange)
 	}
-	if err := topology.CheckPublish(way.Exchange); err != nil {
+	if err := topology.CheckPublish(x); err != nil {
 		return err
 	}
-	if c.header.View.Present&checkedProperties != 0 {
-		extra, err := ch.checkProperties(m)
+	if c.header.View.Present&checkedProperties != 0 || x.Type == topology.Topic {
+		extra, err := ch.checkProperties(m, x)
 		if err != nil {
 			return err
 		}
-		to = ch.routeAlso(to, m.Exchange, extra)
+		if len(extra) > 0 {
+			way = ch.routes.Route(m.Exchange, m.RoutingKey, extra, routed{ch})
+		}
 	}
-	if err := ch.c.awaitAlarms(ctx, to); err != nil || ch.closing {
+	if err := ch.awaitAlarms(ctx, &way); err != nil || ch.closing {
 		return err
 	}
 	if ch.tx != nil {
-		return ch.tx.publish(ch, to, m, c.publish.Mandatory)
+		return ch.tx.publish(ch, &way, m, c.publish.Mandatory)
 	}
-	return ch.hand(ctx, to, m, c.publish.Mandatory, ch.nextReceipt())
+	return ch.hand(ctx, &way, m, c.publish.Mandatory, ch.nextReceipt())
+}
+
+// awaitAlarms waits while there is no room where the message goes.
+func (ch *channel) awaitAlarms(ctx context.Context, way *routing.Result) error {
+	if err := ch.c.awaitAlarms(ctx, way.Queues); err != nil || ch.closing {
+		return err
+	}
+	return ch.c.awaitAlarms(ctx, way.Delayed)
 }
 
 // nextReceipt counts a publish. Without confirms only the channel itself wants to
@@ -64,20 +72,36 @@ func (ch *channel) nextReceipt() Receipt {
 	return Receipt{Confirms: arrivals{ch}, Tag: ch.published}
 }
 
-// hand gives m to the Publisher, or back to the client when nobody wants it.
-func (ch *channel) hand(ctx context.Context, to []queue.ID, m *queue.Message, mandatory bool, r Receipt) error {
-	if len(to) == 0 {
-		if mandatory {
-			ch.giveBack(m)
+// hand gives m to the Publisher, and back to the client when nobody wants it.
+func (ch *channel) hand(ctx context.Context, way *routing.Result, m *queue.Message, mandatory bool, r Receipt) error {
+	if mandatory && way.Unroutable() && !(m.Exchange == "" && isReplyQueue(m.RoutingKey)) { // M4: replies count as routed
+		ch.giveBack(m)
+	}
+	if len(way.Delayed) > 0 {
+		if len(way.Queues) > 0 {
+			r = inTwo(r)
 		}
+		ttl := m.TTL
+		m.TTL = way.Delay
+		if err := ch.deliver(ctx, way.Delayed, m, r); err != nil || len(way.Queues) == 0 {
+			return err
+		}
+		m.TTL = ttl
+	}
+	if len(way.Queues) == 0 {
 		r.confirm(nil)
 		return nil
 	}
+	return ch.deliver(ctx, way.Queues, m, r)
+}
+
+// deliver publishes m to queues.
+func (ch *channel) deliver(ctx context.Context, to []queue.ID, m *queue.Message, r Receipt) error {
 	err := ch.c.cfg.Publisher.Publish(ctx, to, m, r)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if _, silent := r.Confirms.(arrivals); silent {
+	if r.silent() {
 		return err
 	}
 	ch.c.logger.Warn("publish refused", "channel", ch.id, "error", err)
@@ -85,9 +109,44 @@ func (ch *channel) hand(ctx context.Context, to []queue.ID, m *queue.Message, ma
 	return nil
 }
 
+// silent tells whether the client has no place to look for what became of a publish.
+func (r Receipt) silent() bool {
+	switch c := r.Confirms.(type) {
+	case arrivals:
+		return true
+	case *halves:
+		return c.whole.silent()
+	}
+	return false
+}
+
 func (r Receipt) confirm(err error) {
 	tag := [1]uint64{r.Tag}
 	r.Confirms.Confirmed(tag[:], err)
+}
+
+// halves waits for both publishes of a message that goes to some queues now and
+// to others later, and passes on the worse news.
+type halves struct {
+	whole  Receipt
+	told   atomic.Bool
+	failed atomic.Pointer[error]
+}
+
+func inTwo(whole Receipt) Receipt { return Receipt{Confirms: &halves{whole: whole}, Tag: whole.Tag} }
+
+// Confirmed hears of one half.
+func (h *halves) Confirmed(_ []uint64, err error) {
+	if err != nil {
+		h.failed.Store(&err)
+	}
+	if !h.told.Swap(true) {
+		return
+	}
+	if failed := h.failed.Load(); failed != nil {
+		err = *failed
+	}
+	h.whole.confirm(err)
 }
 
 // giveBack returns an unroutable message to its publisher.
@@ -96,22 +155,6 @@ func (ch *channel) giveBack(m *queue.Message) {
 		ReplyCode: wire.NoRoute, ReplyText: wire.Name(wire.NoRoute), Exchange: m.Exchange, RoutingKey: m.RoutingKey,
 	})
 	ch.out.send(wire.AppendContent(frames, ch.id, ch.c.frameMax, wire.ClassBasic, m.Properties, m.Body))
-}
-
-// routeAlso adds the queues of further routing keys. The result is good until the next call.
-func (ch *channel) routeAlso(to []queue.ID, exchange string, keys []string) []queue.ID {
-	if len(keys) == 0 {
-		return to
-	}
-	ch.to = append(ch.to[:0], to...)
-	for _, key := range keys {
-		for _, id := range ch.routes.Route(exchange, key, nil, routed{ch}).Queues {
-			if !slices.Contains(ch.to, id) {
-				ch.to = append(ch.to, id)
-			}
-		}
-	}
-	return ch.to
 }
 
 // routed is the message in the channel's content, as exchanges look at it.
@@ -141,140 +184,4 @@ func (r routed) Property(name string) (string, bool) {
 		return strconv.FormatInt(p.Timestamp.Unix(), 10), true
 	}
 	return "", false
-}
-
-const checkedProperties = wire.HasHeaders | wire.HasReplyTo | wire.HasExpiration | wire.HasUserID
-
-// checkProperties looks at the properties that mean something to the broker:
-// reply-to, expiration, CC and BCC, user-id.
-func (ch *channel) checkProperties(m *queue.Message) (extra []string, err error) {
-	view := &ch.content.header.View
-	if string(view.ReplyTo) == replyTo {
-		if err := ch.replyHere(m); err != nil {
-			return nil, err
-		}
-	}
-	if view.Present&wire.HasExpiration != 0 {
-		if m.TTL, err = parseExpiration(view.Expiration); err != nil {
-			return nil, err
-		}
-	}
-	if len(view.Headers) > emptyTable {
-		if extra, err = ch.senderSelected(m); err != nil {
-			return nil, err
-		}
-	}
-	if view.Present&wire.HasUserID != 0 && string(view.UserID) != ch.c.user {
-		return nil, fault(wire.PreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", view.UserID, ch.c.user)
-	}
-	return extra, nil
-}
-
-const (
-	emptyTable    = 4          // bytes of a table without entries
-	expirationMax = 4294967295 // milliseconds
-)
-
-// parseExpiration reads a time to live in milliseconds (G7). RabbitMQ's texts
-// are Erlang terms.
-func parseExpiration(b []byte) (time.Duration, error) {
-	refused := func(reason string) (time.Duration, error) {
-		return 0, fault(wire.PreconditionFailed, "invalid expiration '%s': %s", b, reason)
-	}
-	digits := 0
-	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
-		digits = 1
-	}
-	end := digits
-	for end < len(b) && b[end] >= '0' && b[end] <= '9' {
-		end++
-	}
-	switch {
-	case end == digits:
-		return refused("no_integer")
-	case end < len(b):
-		return refused(fmt.Sprintf("{leftover_string,%q}", b[end:]))
-	}
-	ms, err := strconv.ParseInt(string(b), 10, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange), ms > expirationMax:
-		return refused(fmt.Sprintf("{value_too_big,%s}", b))
-	case ms < 0:
-		return refused(fmt.Sprintf("{value_negative,%d}", ms))
-	}
-	return time.Duration(ms) * time.Millisecond, nil
-}
-
-// senderSelected reads the headers CC and BCC (G9): further routing keys, of
-// which BCC is taken out of the message.
-func (ch *channel) senderSelected(m *queue.Message) ([]string, error) {
-	view := &ch.content.header.View
-	var keys []string
-	blind := false
-	for _, name := range [...]string{"CC", "BCC"} {
-		value, ok := view.Header(name)
-		if !ok {
-			continue
-		}
-		list, ok := value.([]any)
-		if !ok {
-			return nil, fault(wire.PreconditionFailed, "invalid message: {unacceptable_type_in_header,<<%q>>,%s}", name, fieldType(value))
-		}
-		for _, v := range list {
-			if key, ok := v.(string); ok {
-				keys = append(keys, key)
-			}
-		}
-		blind = blind || name == "BCC"
-	}
-	if !blind {
-		return keys, nil
-	}
-	properties, err := wire.ParseProperties(m.Properties)
-	if err != nil {
-		return nil, err
-	}
-	delete(properties.Headers, "BCC")
-	m.Properties, err = properties.Append(nil)
-	return keys, err
-}
-
-// fieldType is a field value's type as RabbitMQ names it.
-func fieldType(v any) string {
-	switch v.(type) {
-	case nil:
-		return "void"
-	case bool:
-		return "bool"
-	case int8:
-		return "byte"
-	case uint8:
-		return "unsignedbyte"
-	case int16:
-		return "short"
-	case uint16:
-		return "unsignedshort"
-	case int32:
-		return "signedint"
-	case uint32:
-		return "unsignedint"
-	case int64:
-		return "long"
-	case float32:
-		return "float"
-	case float64:
-		return "double"
-	case string:
-		return "longstr"
-	case []byte:
-		return "binary"
-	case time.Time:
-		return "timestamp"
-	case wire.Table:
-		return "table"
-	case []any:
-		return "array"
-	default:
-		return "decimal"
-	}
 }

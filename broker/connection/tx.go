@@ -9,6 +9,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/routing"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
@@ -21,7 +22,7 @@ type transaction struct {
 }
 
 type txPublish struct {
-	to        []queue.ID
+	way       routing.Result
 	message   queue.Message
 	mandatory bool
 }
@@ -74,8 +75,8 @@ func (tx *transaction) size() uint64 {
 }
 
 // publish keeps a copy of m.
-func (tx *transaction) publish(ch *channel, to []queue.ID, m *queue.Message, mandatory bool) error {
-	size := txMessageBytes + uint64(len(m.Body)+len(m.Properties)+len(m.Exchange)+len(m.RoutingKey)+8*len(to))
+func (tx *transaction) publish(ch *channel, way *routing.Result, m *queue.Message, mandatory bool) error {
+	size := txMessageBytes + uint64(len(m.Body)+len(m.Properties)+len(m.Exchange)+len(m.RoutingKey)+8*(len(way.Queues)+len(way.Delayed)))
 	if err := ch.c.hold(size); err != nil {
 		return err
 	}
@@ -83,7 +84,9 @@ func (tx *transaction) publish(ch *channel, to []queue.ID, m *queue.Message, man
 	kept := *m
 	kept.Exchange, kept.RoutingKey = strings.Clone(m.Exchange), strings.Clone(m.RoutingKey)
 	kept.Properties, kept.Body = bytes.Clone(m.Properties), bytes.Clone(m.Body)
-	tx.publishes = append(tx.publishes, txPublish{slices.Clone(to), kept, mandatory})
+	to := *way
+	to.Queues, to.Delayed = slices.Clone(way.Queues), slices.Clone(way.Delayed)
+	tx.publishes = append(tx.publishes, txPublish{to, kept, mandatory})
 	return nil
 }
 
@@ -125,7 +128,7 @@ func (ch *channel) commit(ctx context.Context, tx *transaction) error {
 	waiting := txConfirms{outcomes: make(chan error, len(tx.publishes))}
 	for i := range tx.publishes {
 		p := &tx.publishes[i]
-		if err := ch.hand(ctx, p.to, &p.message, p.mandatory, Receipt{Confirms: waiting, Tag: uint64(i) + 1}); err != nil {
+		if err := ch.hand(ctx, &p.way, &p.message, p.mandatory, Receipt{Confirms: waiting, Tag: uint64(i) + 1}); err != nil {
 			ch.rollback(tx)
 			return err
 		}
