@@ -17,6 +17,7 @@ func All() []diff.Scenario {
 		handshakes(),
 		channels(),
 		exchanges(),
+		exchangeTypes(),
 		queueDeclarations(),
 		queueArguments(),
 		bindings(),
