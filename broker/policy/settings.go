@@ -1,16 +1,102 @@
 package policy
 
-import "github.com/warrenmq/warren/broker/queue"
+import (
+	"maps"
+	"math"
+
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+// DefaultDeliveryLimit is that of queues declared as quorum queues; others have none.
+const DefaultDeliveryLimit = 20
+
+// resolves says how an argument, the first, and a policy meet (K3); what is not
+// listed only arguments can set.
+var resolves = map[string]rule{
+	"message-ttl":             lower,
+	"expires":                 lower,
+	"max-length":              lower,
+	"max-length-bytes":        lower,
+	"consumer-timeout":        lower,
+	"delivery-limit":          careful,
+	"dead-letter-exchange":    first,
+	"dead-letter-routing-key": first,
+	"overflow":                first,
+	"queue-leader-locator":    first,
+}
+
+func resolvesFor(k Kind) map[string]rule {
+	if k != QuorumQueue {
+		return resolves
+	}
+	quorum := maps.Clone(resolves)
+	quorum["overflow"] = second
+	return quorum
+}
 
 // Settings is what is in force for a queue: base, which has its vhost and name,
 // with what its arguments, its policy and its operator policy say.
 func Settings(base queue.Settings, args map[string]any, user, operator *Policy) queue.Settings {
-	return base
+	s, kind, o := base, KindOf(args), origin{args, user, operator}
+	value := func(key string) sourced { return o.value(key, "x-"+key, resolves[key]) }
+
+	s.Quorum = kind == QuorumQueue
+	s.MessageTTL = limit(value("message-ttl"))
+	s.Expires = limit(value("expires"))
+	s.MaxLength = limit(value("max-length"))
+	s.MaxLengthBytes = limit(value("max-length-bytes"))
+	s.ConsumerTimeout = limit(value("consumer-timeout"))
+	s.DeliveryLimit = limit(deliveryLimit(value("delivery-limit"), kind))
+	s.Overflow = overflow(o.value("overflow", "x-overflow", resolvesFor(kind)["overflow"]))
+	if s.DeadLetterExchange, s.DeadLetters = value("dead-letter-exchange").value.(string); s.DeadLetters {
+		s.DeadLetterKey, s.HasDeadLetterKey = value("dead-letter-routing-key").value.(string)
+	}
+	if n, ok := asInteger(args["x-max-priority"]); ok {
+		s.MaxPriority = uint8(min(max(n, 0), math.MaxUint8))
+	}
+	s.SingleActive, _ = args["x-single-active-consumer"].(bool)
+	return s
 }
 
-// Alternate is the alternate exchange that is in force for an exchange.
-func Alternate(args map[string]any, user, operator *Policy) (name string, ok bool) { return "", false }
+// limit is none when there is no number, or a negative one.
+func limit(v sourced) queue.Limit {
+	n, ok := asInteger(v.value)
+	if !ok || n < 0 {
+		return queue.Limit{}
+	}
+	return queue.Limit{Set: true, N: n}
+}
 
-// Effective merges a policy and an operator policy, as listings show them
-// (effective_policy_definition); nil when there is neither.
-func Effective(user, operator *Policy) map[string]any { return nil }
+// deliveryLimit gives a queue that was declared as a quorum queue the limit that
+// RabbitMQ gives it when nobody says anything of use.
+func deliveryLimit(v sourced, k Kind) sourced {
+	if _, ok := asInteger(v.value); ok || k != QuorumQueue {
+		return v
+	}
+	return sourced{int64(DefaultDeliveryLimit), Default}
+}
+
+func overflow(v sourced) queue.Overflow {
+	switch v.value {
+	case "reject-publish":
+		return queue.RejectPublish
+	case "reject-publish-dlx":
+		return queue.RejectPublishDLX
+	default:
+		return queue.DropHead
+	}
+}
+
+// Locator is the x-queue-leader-locator that is in force for a new queue, "" when
+// nobody says anything.
+func Locator(args map[string]any, user, operator *Policy) string {
+	v, _ := origin{args, user, operator}.value("queue-leader-locator", "x-queue-leader-locator", first).value.(string)
+	return v
+}
+
+// Alternate is the alternate exchange that is in force for an exchange; its own
+// argument comes before its policy.
+func Alternate(args map[string]any, user, operator *Policy) (name string, ok bool) {
+	name, ok = origin{args, user, operator}.value("alternate-exchange", "alternate-exchange", first).value.(string)
+	return name, ok
+}

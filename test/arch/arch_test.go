@@ -20,10 +20,11 @@ var mayImport = map[string][]string{
 	"proto":           {},
 	"broker/wire":     {},
 	"broker/queue":    {},
-	"broker/auth":     {},
+	"broker/auth":     {"broker/pattern"},
+	"broker/pattern":  {},
 	"broker/topology": {"broker/queue", "broker/policy"},
 	"broker/routing":  {"broker/topology", "broker/queue"},
-	"broker/policy":   {"broker/queue"},
+	"broker/policy":   {"broker/queue", "broker/pattern"},
 	"broker/leader":   {"broker/queue"},
 	"broker/transient": {
 		"broker/queue", "broker/leader",
