@@ -130,7 +130,7 @@ func (c *Conn) finish() Item {
 	for {
 		it, ok, _ := c.take(0, answerLimit, func(Item) bool { return true })
 		if !ok { // ended, and the socket is still open
-			it, ok = c.socket()
+			it, ok = c.more()
 			if !ok {
 				c.s.stop("%s: the socket stays open", c.name)
 			}
@@ -143,26 +143,34 @@ func (c *Conn) finish() Item {
 			c.over = true
 			return told
 		}
+		if _, closed := it.Method.(*wire.ConnectionClose); closed && c.opts.manualClose {
+			return told // the scenario goes on with Next
+		}
 	}
 }
 
-// socket waits for the rest of the items of a connection that was closed.
-func (c *Conn) socket() (Item, bool) {
-	select {
-	case <-c.read:
-	case <-time.After(answerLimit):
-		return Item{}, false
-	case <-c.s.ctx.Done():
-		return Item{}, false
+// more waits for what else comes on a connection that was closed: the end of
+// its socket at last.
+func (c *Conn) more() (Item, bool) {
+	late := time.NewTimer(answerLimit)
+	defer late.Stop()
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		if rest := c.inbox[0]; len(rest) > 0 {
+			c.inbox[0] = rest[1:]
+			c.mu.Unlock()
+			return rest[0], true
+		}
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-late.C:
+			return Item{}, false
+		case <-c.s.ctx.Done():
+			return Item{}, false
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.inbox[0]) == 0 {
-		return Item{}, false
-	}
-	it := c.inbox[0][0]
-	c.inbox[0] = c.inbox[0][1:]
-	return it, true
 }
 
 func (c *Conn) record(it Item) { c.s.Record("%s < %s", c.name, it.line(c.opts.frames, c.s.counters)) }
@@ -213,6 +221,20 @@ func (c *Conn) Expect() Item {
 	return c.answer("anything", func(it Item) bool { return it.Method != nil || it.header != nil })
 }
 
+// Next records the next thing on channel 0, a close too, and answers nothing:
+// for connections with ManualClose.
+func (c *Conn) Next() Item {
+	it, ok, _ := c.take(0, answerLimit, func(it Item) bool { return !it.heartbeat })
+	if !ok {
+		if it, ok = c.more(); !ok {
+			c.s.stop("%s: nothing came", c.name)
+		}
+	}
+	c.over = it.end
+	c.record(it)
+	return it
+}
+
 // Heartbeat records that a heartbeat comes within the limit.
 func (c *Conn) Heartbeat(limit time.Duration) {
 	if c.over {
@@ -258,12 +280,12 @@ func (c *Conn) within(limit time.Duration, to string, wanted func(Item) bool) It
 	}
 }
 
-// Close closes the connection in order and records how that went.
+// Close closes the connection in order and records how that went. As clients
+// do, it closes the socket at close-ok: RabbitMQ waits for that.
 func (c *Conn) Close() {
 	c.Do(&wire.ConnectionClose{ReplyCode: wire.ReplySuccess, ReplyText: "bye"})
-	if !c.over {
-		c.finish()
-	}
+	c.over = true
+	c.net.Close()
 }
 
 // Cut closes the socket without a word.

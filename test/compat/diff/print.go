@@ -26,7 +26,7 @@ func methodText(m wire.Method) string {
 	case *wire.ConnectionClose:
 		return closeText(m.Name(), m.ReplyCode, m.ReplyText, m.ClassID, m.MethodID)
 	case *wire.ConnectionStart:
-		return startText(m)
+		return fmt.Sprintf("%s %d-%d", m.Name(), m.VersionMajor, m.VersionMinor) // what it says of itself is each broker's own
 	case *wire.ConnectionStartOk:
 		return fmt.Sprintf("%s mechanism=%s response=%s", m.Name(), text(m.Mechanism), text(string(m.Response)))
 	}
@@ -45,21 +45,6 @@ func methodText(m wire.Method) string {
 
 func closeText(name string, code uint16, reply string, class, method uint16) string {
 	return fmt.Sprintf("%s %d %s (%d,%d)", name, code, strconv.Quote(reply), class, method)
-}
-
-// startText leaves out what each broker says of itself.
-func startText(m *wire.ConnectionStart) string {
-	var own []string
-	for _, k := range slices.Sorted(maps.Keys(m.ServerProperties)) {
-		v := m.ServerProperties[k]
-		switch k {
-		case "capabilities", "product":
-			own = append(own, k+"="+valueText(v))
-		default:
-			own = append(own, fmt.Sprintf("%s=%T", k, v))
-		}
-	}
-	return fmt.Sprintf("%s %d-%d mechanisms=%q locales=%q %s", m.Name(), m.VersionMajor, m.VersionMinor, m.Mechanisms, m.Locales, strings.Join(own, " "))
 }
 
 // fieldText is " name=value", " name" of a flag that is set; counts and names
