@@ -21,6 +21,8 @@ type Publish struct {
 	Session  Session
 	Seq      uint64 // the batch's number in its session, from 1
 	Sections []Section
+
+	batch []byte // what queues need to know of single messages is read only when one asks
 }
 
 // Section is a stretch of a publish batch whose messages all go to the same

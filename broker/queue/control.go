@@ -146,7 +146,8 @@ func (r *reader) ranges() []Range {
 	return rs
 }
 
-// Decode reads a batch. A publish batch gives one Publish. Nothing of the result points into batch.
+// Decode reads a batch. A publish batch gives one Publish, which reads more of the batch when it
+// is applied. Nothing else of the result points into batch.
 func Decode(batch []byte) ([]Command, error) {
 	kind, err := kindOf(batch)
 	switch {

@@ -43,11 +43,134 @@ type DeadLetter struct {
 }
 
 // DeadLetters lists up to limit pending dead letters whose numbers are above after, ascending.
-func (q *Queue) DeadLetters(after uint64, limit int) []DeadLetter { return nil }
+func (q *Queue) DeadLetters(after uint64, limit int) []DeadLetter {
+	var letters []DeadLetter
+	for len(letters) < limit && after < q.died {
+		c, i, number, ok := q.dead.next(after + 1)
+		if !ok {
+			break
+		}
+		letters = append(letters, q.letter(c, i, number))
+		after = number
+	}
+	return letters
+}
 
 // PendingDeadLetters is how many dead letters are pending.
-func (q *Queue) PendingDeadLetters() uint64 { return 0 }
+func (q *Queue) PendingDeadLetters() uint64 { return q.dead.messages }
 
-// Timed says whether a message in the queue has a time to live of its own. It may stay true
-// for a while after the last of them has gone.
-func (q *Queue) Timed() bool { return false }
+func (q *Queue) letter(c *chunk, i int, number uint64) DeadLetter {
+	r, x := &c.runs[i], c.extra(i)
+	o, d := uint32(number-x.base), &x.detail().death
+	letter := DeadLetter{
+		Number: number,
+		Item: Item{
+			Ref:      Ref{Index: r.index, Ordinal: r.ordinal + uint32(number-r.first)},
+			Returned: x.returned.get(o),
+			Failed:   q.failures(x, o),
+			At:       time.Unix(0, r.at),
+		},
+		Reason: d.reason,
+		Died:   time.Unix(0, d.at),
+	}
+	if !d.refused {
+		letter.Seq = number + d.shift
+	}
+	return letter
+}
+
+// kill finishes with the messages of one range for that reason: they become pending dead
+// letters if the queue has a place for them.
+func (q *Queue) kill(m moment, r Range, why Reason, total *removed) {
+	if q.settings.deadLetters(why) {
+		q.runsIn(r, func(c *chunk, i int, first, last uint64) { q.buryFrom(m, c, i, first, last, why) })
+	}
+	q.list.settle(r, total)
+}
+
+// buryFrom makes dead letters of the unsettled messages of [first, last], which lies in run i.
+func (q *Queue) buryFrom(m moment, c *chunk, i int, first, last uint64, why Reason) {
+	from := &c.runs[i]
+	x := c.extra(i)
+	for first <= last {
+		first = c.nextIn(i, first)
+		end := last
+		if x != nil && x.settled != nil {
+			if first > last {
+				return
+			}
+			end = x.base + uint64(x.settled.next(uint32(first-x.base), uint32(last-x.base)+1)) - 1
+		}
+		count := uint32(end-first) + 1
+		dead := &extra{details: &details{death: death{reason: why, at: m.at}}}
+		if x != nil {
+			o := uint32(first - x.base)
+			dead.returned = clonePart(x.returned, o, o+count)
+			dead.details.failed = clonePart(x.detail().failed, o, o+count)
+		}
+		q.bury(m, run{index: from.index, at: from.at, ordinal: from.ordinal + uint32(first-from.first), count: count}, dead, first)
+		if end == last {
+			return
+		}
+		first = end + 1
+	}
+}
+
+// buryRefused makes dead letters of messages that the queue did not take.
+func (q *Queue) buryRefused(m moment, ordinal, count uint32) {
+	x := &extra{details: &details{death: death{reason: MaxLen, refused: true, at: m.at}}}
+	q.bury(m, run{index: m.index, at: m.at, ordinal: ordinal, count: count}, x, 0)
+}
+
+// bury appends a run of dead letters, of which the first had the sequence number seq.
+func (q *Queue) bury(m moment, r run, x *extra, seq uint64) {
+	if q.buried != m.apply {
+		q.buried, q.fresh = m.apply, q.died+1
+	}
+	r.first, r.live = q.died+1, r.count
+	x.base = r.first
+	if !x.details.death.refused {
+		x.details.death.shift = seq - r.first
+	}
+	if q.dead.messages > 0 && q.dead.lastRun().first >= q.fresh {
+		q.dead.extend(r, x)
+	} else {
+		q.dead.push(r, x)
+	}
+	q.died += uint64(r.count)
+}
+
+// overLimit gives the messages of one range that failed more often than the limit allows.
+func (q *Queue) overLimit(r Range) (over []Range) {
+	limit, ok := q.settings.DeliveryLimit.get()
+	if !ok {
+		return nil
+	}
+	q.runsIn(r, func(c *chunk, i int, first, last uint64) {
+		x := c.extra(i)
+		if x == nil {
+			return
+		}
+		for seq := first; seq <= last; seq++ {
+			o := uint32(seq - x.base)
+			if uint64(q.failures(x, o)) <= limit || x.settledAt(o) {
+				continue
+			}
+			if n := len(over); n > 0 && over[n-1].Last == seq-1 {
+				over[n-1].Last = seq
+			} else {
+				over = append(over, Range{seq, seq})
+			}
+		}
+	})
+	return over
+}
+
+// deadLettered drops pending dead letters.
+func (q *Queue) deadLettered(c DeadLettered) uint64 {
+	var total removed
+	for _, r := range c.Ranges {
+		q.dead.settle(r, &total)
+	}
+	return total.messages
+}

@@ -48,7 +48,7 @@ func decodePublish(batch []byte) (Publish, error) {
 		return Publish{}, err
 	}
 	head := reader{b: batch[2:publishHead]}
-	c := Publish{Session: Session{Incarnation: head.u64(), Epoch: head.u64()}, Seq: head.u64()}
+	c := Publish{Session: Session{Incarnation: head.u64(), Epoch: head.u64()}, Seq: head.u64(), batch: batch}
 	if c.Seq == 0 {
 		return Publish{}, malformed("batch number 0")
 	}

@@ -2,8 +2,6 @@ package queue
 
 import (
 	"math"
-	"slices"
-	"sort"
 	"time"
 )
 
@@ -16,19 +14,18 @@ type Queue struct {
 	sealed   bool
 	next     uint64 // the next message's sequence number, from 1
 	mark     uint64
-	messages uint64
 	bytes    uint64
 
-	chunks []*chunk // none is empty
-	spare  *chunk   // an empty one, for the next message
-	read   position // where After and Lookup were last
-	write  position // where settling was last
+	heldMessages, heldBytes uint64 // with consumers, as Held told last
+
+	list        // unsettled messages
+	dead list   // pending dead letters
+	died uint64 // the number of the last dead letter, pending or not
 
 	touched uint64 // the Apply that touched it last
+	buried  uint64 // the Apply in which messages died last
+	fresh   uint64 // the number of the first of them
 }
-
-// position is a run's place. Removals move runs, so a kept one is only a hint.
-type position struct{ chunk, run int }
 
 func newQueue(id ID) *Queue { return &Queue{id: id, next: 1} }
 
@@ -51,208 +48,103 @@ func (q *Queue) Mark() uint64 { return q.mark }
 func (q *Queue) Messages() uint64 { return q.messages }
 
 // Bytes is the size of the unsettled messages' bodies together. After a purge that kept
-// some messages it is an estimate, until the queue is next empty.
+// some messages, and where messages died of a delivery limit, it is an estimate, until the
+// queue is next empty; but not in a queue with a limit of bytes.
 func (q *Queue) Bytes() uint64 { return q.bytes }
+
+// Timed says whether a message in the queue has a time to live of its own. It may stay true
+// for a while after the last of them has gone.
+func (q *Queue) Timed() bool { return q.timed > 0 }
 
 // After returns the first unsettled message with a number above seq. Calls in sequence
 // cost O(1), others O(log runs).
 func (q *Queue) After(seq uint64) (Item, bool) {
-	if seq == math.MaxUint64 || !q.seek(seq+1, &q.read) {
+	if seq == math.MaxUint64 {
 		return Item{}, false
 	}
-	c, i := q.chunks[q.read.chunk], q.read.run
-	return c.item(i, c.nextIn(i, max(seq+1, c.runs[i].first))), true
+	c, i, found, ok := q.list.next(seq + 1)
+	if !ok {
+		return Item{}, false
+	}
+	return q.item(c, i, found), true
 }
 
 // Lookup returns the message with the number seq unless it is settled.
 func (q *Queue) Lookup(seq uint64) (Item, bool) {
-	if !q.seek(seq, &q.read) {
+	c, i, found, ok := q.list.next(seq)
+	if !ok || found != seq {
 		return Item{}, false
 	}
-	c, i := q.chunks[q.read.chunk], q.read.run
-	if seq < c.runs[i].first || c.nextIn(i, seq) != seq {
-		return Item{}, false
-	}
-	return c.item(i, seq), true
+	return q.item(c, i, seq), true
 }
 
-func (c *chunk) item(i int, seq uint64) Item {
+func (q *Queue) item(c *chunk, i int, seq uint64) Item {
 	r := &c.runs[i]
-	return Item{
-		Seq:      seq,
-		Ref:      Ref{Index: r.index, Ordinal: r.ordinal + uint32(seq-r.first)},
-		Returned: c.returned(i, seq),
-		At:       time.Unix(0, r.at),
+	it := Item{
+		Seq: seq,
+		Ref: Ref{Index: r.index, Ordinal: r.ordinal + uint32(seq-r.first)},
+		At:  time.Unix(0, r.at),
 	}
+	ttl := uint64(0)
+	if x := c.extra(i); x != nil {
+		o, d := uint32(seq-x.base), x.detail()
+		it.Returned = x.returned.get(o)
+		it.Failed = q.failures(x, o)
+		it.Priority = min(d.priorities.get(o), q.settings.MaxPriority)
+		ttl = d.ttls.get(o)
+	}
+	if ttl > 0 || q.settings.MessageTTL.Set {
+		it.Deadline = q.deadline(r.at, ttl)
+	}
+	return it
 }
 
-// oldest is the lowest entry index that the queue needs: its first run's.
-func (q *Queue) oldest() (uint64, bool) {
-	if len(q.chunks) == 0 {
-		return 0, false
+// failures are a message's failed deliveries.
+func (q *Queue) failures(x *extra, o uint32) uint32 {
+	if q.settings.Quorum {
+		return x.detail().failed.get(o)
 	}
-	return q.chunks[0].runs[0].index, true
+	return x.returned.get(o)
 }
 
-// seek moves p to the first run that ends at seq or behind it; false when there is none.
-// It tries where p was, the run behind that, and the front, before it searches.
-func (q *Queue) seek(seq uint64, p *position) bool {
-	if n := len(q.chunks); n == 0 || q.chunks[n-1].last() < seq {
-		return false
+// deadline is when a message ends that was published at that time with this ttl, in the
+// encoding of details; zero when nobody will live to see it.
+func (q *Queue) deadline(at int64, ttl uint64) time.Time {
+	least := uint64(math.MaxUint64)
+	if ttl > 0 {
+		least = ttl - 1
 	}
-	if q.isAt(*p, seq) {
-		return true
+	if ms, ok := q.settings.MessageTTL.get(); ok && ms <= math.MaxInt64/uint64(time.Millisecond) {
+		least = min(least, ms*uint64(time.Millisecond))
 	}
-	if next := q.behind(*p); q.isAt(next, seq) {
-		*p = next
-		return true
+	if least > math.MaxInt64 || at > math.MaxInt64-int64(least) {
+		return time.Time{}
 	}
-	if q.chunks[0].runs[0].last() >= seq {
-		*p = position{}
-		return true
-	}
-	p.chunk = sort.Search(len(q.chunks), func(i int) bool { return q.chunks[i].last() >= seq })
-	runs := q.chunks[p.chunk].runs
-	p.run = sort.Search(len(runs), func(i int) bool { return runs[i].last() >= seq })
-	return true
+	return time.Unix(0, at+int64(least))
 }
 
-func (q *Queue) behind(p position) position {
-	if p.chunk < len(q.chunks) && p.run+1 < len(q.chunks[p.chunk].runs) {
-		return position{p.chunk, p.run + 1}
+// oldest is the lowest entry index that the queue needs: its first run's, or a dead letter's,
+// which are in the order of their deaths.
+func (q *Queue) oldest() (index uint64, ok bool) {
+	if len(q.chunks) > 0 {
+		index, ok = q.chunks[0].runs[0].index, true
 	}
-	return position{p.chunk + 1, 0}
-}
-
-// isAt says whether p is where seek(seq) ends.
-func (q *Queue) isAt(p position, seq uint64) bool {
-	if p.chunk >= len(q.chunks) || p.run >= len(q.chunks[p.chunk].runs) {
-		return false
-	}
-	runs := q.chunks[p.chunk].runs
-	switch {
-	case runs[p.run].last() < seq:
-		return false
-	case p.run > 0:
-		return runs[p.run-1].last() < seq
-	default:
-		return p.chunk == 0 || q.chunks[p.chunk-1].last() < seq
-	}
-}
-
-// push appends a run; its numbers are already given.
-func (q *Queue) push(r run, x *extra) {
-	n := len(q.chunks)
-	if n == 0 || len(q.chunks[n-1].runs) == chunkRuns {
-		c := q.spare
-		if c == nil {
-			c = &chunk{}
-		}
-		q.spare = nil
-		q.chunks = append(q.chunks, c)
-		n++
-	}
-	q.chunks[n-1].push(r, x)
-	q.messages += uint64(r.live)
-}
-
-// publish appends count messages of one section.
-func (q *Queue) publish(index uint64, at int64, s *Section) {
-	first := q.next
-	q.next += uint64(s.Count)
-	q.bytes += s.Bytes
-	if n := len(q.chunks); n > 0 {
-		runs := q.chunks[n-1].runs
-		r := &runs[len(runs)-1]
-		if r.index == index && r.ordinal+r.count == s.First && r.first+uint64(r.count) == first {
-			r.count += s.Count // of the same batch, and nothing of it can be settled yet
-			r.live += s.Count
-			r.bytes = clamp32(uint64(r.bytes) + s.Bytes)
-			q.messages += uint64(s.Count)
-			return
+	for _, c := range q.dead.chunks {
+		for i := range c.runs {
+			if !ok || c.runs[i].index < index {
+				index, ok = c.runs[i].index, true
+			}
 		}
 	}
-	q.push(run{index: index, at: at, first: first, ordinal: s.First, count: s.Count, live: s.Count, bytes: clamp32(s.Bytes)}, nil)
+	return index, ok
 }
 
 func clamp32(v uint64) uint32 { return uint32(min(v, math.MaxUint32)) }
 
-// settle finishes with the messages of one range, in O(runs that it meets).
-func (q *Queue) settle(r Range, total *removed) {
-	if r.First > r.Last || !q.seek(r.First, &q.write) {
-		return
-	}
-	before := total.messages
-	from, to := 0, 0 // chunks that became empty; they are neighbours
-	run := q.write.run
-	for i := q.write.chunk; i < len(q.chunks); i++ {
-		c := q.chunks[i]
-		more := c.settle(run, r.First, r.Last, total)
-		if len(c.runs) == 0 {
-			if from == to {
-				from = i
-			}
-			to = i + 1
-		}
-		if !more {
-			break
-		}
-		run = 0
-	}
-	if from < to {
-		q.removeChunks(from, to)
-	}
-	q.messages -= total.messages - before
-}
-
-// removeChunks drops empty chunks, moving the shorter side: a queue that is consumed behind
-// one message which is held for long must not move all its chunks for each that it finishes.
-func (q *Queue) removeChunks(from, to int) {
-	if c := q.chunks[to-1]; cap(c.runs) <= spareRuns {
-		c.extras = nil
-		q.spare = c
-	}
-	if from < len(q.chunks)-to {
-		copy(q.chunks[to-from:to], q.chunks[:from])
-		clear(q.chunks[:to-from])
-		q.chunks = q.chunks[to-from:]
-	} else {
-		q.chunks = slices.Delete(q.chunks, from, to)
-	}
-	if len(q.chunks) == 0 && cap(q.chunks) > spareRuns {
-		q.chunks = nil
-	}
-}
-
 // requeue counts a return for the unsettled messages of one range.
-func (q *Queue) requeue(r Range) (n uint64) {
-	if r.First > r.Last || !q.seek(r.First, &q.write) {
-		return 0
-	}
-	for p := q.write; p.chunk < len(q.chunks); p = q.behind(p) {
-		c := q.chunks[p.chunk]
-		run := &c.runs[p.run]
-		if run.first > r.Last {
-			break
-		}
-		n += c.requeue(p.run, max(r.First, run.first), min(r.Last, run.last()))
-	}
-	return n
-}
-
-// live counts the unsettled messages of one range.
-func (q *Queue) live(r Range) (n uint64) {
-	if r.First > r.Last || !q.seek(r.First, &q.write) {
-		return 0
-	}
-	for p := q.write; p.chunk < len(q.chunks); p = q.behind(p) {
-		c := q.chunks[p.chunk]
-		run := &c.runs[p.run]
-		if run.first > r.Last {
-			break
-		}
-		n += uint64(c.liveIn(p.run, max(r.First, run.first), min(r.Last, run.last())))
-	}
+func (q *Queue) requeue(r Range, failed bool) (n uint64) {
+	failed = failed && q.settings.Quorum // every return counts in others
+	q.runsIn(r, func(c *chunk, i int, first, last uint64) { n += c.requeue(i, first, last, failed) })
 	return n
 }
 

@@ -20,22 +20,40 @@ type model struct {
 }
 
 type modelQueue struct {
-	live      map[uint64]modelMessage
-	next      uint64
-	mark      uint64
-	sealed    bool
-	estimated bool // a purge kept messages: Bytes is not exact until the queue is empty
+	settings    Settings
+	live        map[uint64]modelMessage
+	next        uint64
+	mark        uint64
+	sealed      bool
+	held        Held
+	dead        map[uint64]DeadLetter
+	died        uint64 // dead letters so far
+	unaccounted bool   // Bytes is not exact until the queue is empty
 }
 
 type modelMessage struct {
 	ref      Ref
 	body     uint64
+	sized    bool // the queue remembers its size
 	returned uint32
+	failed   uint32
 	at       time.Time
+	ttl      time.Duration
+	priority uint8
 }
 
 func newModel() *model {
 	return &model{queues: map[ID]*modelQueue{}, sessions: map[uint64]progress{}}
+}
+
+// queue is made when it is not there.
+func (m *model) queue(id ID) *modelQueue {
+	q := m.queues[id]
+	if q == nil {
+		q = &modelQueue{live: map[uint64]modelMessage{}, next: 1, dead: map[uint64]DeadLetter{}}
+		m.queues[id] = q
+	}
+	return q
 }
 
 // publish appends what the batch was built from: bodies by arrival, queues by arrival.
@@ -55,21 +73,11 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 	}
 	var refused []uint32
 	for i, sm := range sent {
-		sealed := false
+		taken := true
 		for _, id := range sm.to {
-			q := m.queues[id]
-			if q == nil { // published to before its Configure
-				q = &modelQueue{live: map[uint64]modelMessage{}, next: 1}
-				m.queues[id] = q
-			}
-			if q.sealed {
-				sealed = true
-				continue
-			}
-			q.live[q.next] = modelMessage{ref: Ref{index, ordinals[i]}, body: uint64(sm.size), at: at}
-			q.next++
+			taken = m.queue(id).take(sm, Ref{index, ordinals[i]}, at) && taken
 		}
-		if sealed {
+		if !taken {
 			refused = append(refused, ordinals[i])
 		}
 	}
@@ -79,6 +87,40 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 	return Answer{Status: Applied, Seq: seq, Refused: refused}
 }
 
+func (q *modelQueue) bytes() (n uint64) {
+	for _, msg := range q.live {
+		n += msg.body
+	}
+	return n
+}
+
+func (q *modelQueue) overflows(size int) bool {
+	ready := len(q.live) - min(int(q.held.Messages), len(q.live))
+	bytes := q.bytes()
+	bytes -= min(q.held.Bytes, bytes)
+	s := &q.settings
+	return s.MaxLength.Set && int64(ready)+1 > s.MaxLength.N || s.MaxLengthBytes.Set && int64(bytes)+int64(size) > s.MaxLengthBytes.N
+}
+
+func (q *modelQueue) take(sm sentMessage, ref Ref, at time.Time) bool {
+	msg := modelMessage{ref: ref, body: uint64(sm.size), at: at, ttl: sm.ttl, sized: q.settings.MaxLengthBytes.Set}
+	if q.settings.MaxPriority > 0 || q.settings == (Settings{}) {
+		msg.priority = sm.priority
+	}
+	switch {
+	case q.sealed:
+		return false
+	case q.settings.Overflow != DropHead && q.overflows(sm.size):
+		if q.settings.Overflow == RejectPublishDLX && q.settings.DeadLetters {
+			q.bury(0, msg, MaxLen, at)
+		}
+		return false
+	}
+	q.live[q.next] = msg
+	q.next++
+	return true
+}
+
 func (q *modelQueue) in(rs []Range) []uint64 {
 	var found []uint64
 	for seq := range q.live {
@@ -86,6 +128,7 @@ func (q *modelQueue) in(rs []Range) []uint64 {
 			found = append(found, seq)
 		}
 	}
+	slices.Sort(found)
 	return found
 }
 
@@ -93,11 +136,100 @@ func (q *modelQueue) remove(seqs []uint64) uint64 {
 	for _, seq := range seqs {
 		delete(q.live, seq)
 	}
-	q.estimated = q.estimated && len(q.live) > 0
+	q.unaccounted = q.unaccounted && len(q.live) > 0
 	return uint64(len(seqs))
 }
 
-func (m *model) apply(c Command) Answer {
+// guess notes that the state has to find out itself how many bytes go.
+func (q *modelQueue) guess() {
+	for _, msg := range q.live {
+		q.unaccounted = q.unaccounted || !msg.sized
+	}
+}
+
+func (q *modelQueue) item(seq uint64, msg modelMessage) Item {
+	it := Item{Seq: seq, Ref: msg.ref, Returned: msg.returned, Failed: msg.returned, At: msg.at}
+	if q.settings.Quorum {
+		it.Failed = msg.failed
+	}
+	return it
+}
+
+func (q *modelQueue) bury(seq uint64, msg modelMessage, why Reason, at time.Time) {
+	q.died++
+	q.dead[q.died] = DeadLetter{Number: q.died, Item: q.item(seq, msg), Reason: why, Died: at}
+}
+
+func (q *modelQueue) kill(seqs []uint64, why Reason, at time.Time) uint64 {
+	for _, seq := range seqs {
+		if q.settings.DeadLetters || why == Expired && q.settings.Delays != "" {
+			q.bury(seq, q.live[seq], why, at)
+		}
+	}
+	return q.remove(seqs)
+}
+
+func (q *modelQueue) settle(c Settle, at time.Time) (n uint64) {
+	if c.Bytes == UnknownBytes && len(q.in(c.Ranges)) > 0 {
+		q.guess()
+	}
+	for _, r := range c.Ranges {
+		seqs := q.in([]Range{r})
+		switch c.Kind {
+		case Ack:
+			n += q.remove(seqs)
+		case Reject:
+			n += q.kill(seqs, Rejected, at)
+		case Expire:
+			n += q.kill(seqs, Expired, at)
+		case Drop:
+			n += q.kill(seqs, MaxLen, at)
+		}
+	}
+	return n
+}
+
+func (q *modelQueue) requeue(c Requeue, at time.Time) (n uint64) {
+	for _, r := range c.Ranges { // a message in two ranges is counted twice
+		var over []uint64
+		for _, seq := range q.in([]Range{r}) {
+			msg := q.live[seq]
+			msg.returned++
+			if c.Failed && q.settings.Quorum {
+				msg.failed++
+			}
+			q.live[seq] = msg
+			n++
+			if limit := q.settings.DeliveryLimit; limit.Set && int64(q.item(seq, msg).Failed) > limit.N {
+				over = append(over, seq)
+			}
+		}
+		if len(over) > 0 {
+			q.guess()
+			n -= q.kill(over, DeliveryLimited, at)
+		}
+	}
+	return n
+}
+
+func (q *modelQueue) purge(c Purge) uint64 {
+	keep := q.in(c.Keep)
+	gone := slices.DeleteFunc(q.in([]Range{{0, c.Through}}), func(seq uint64) bool { return slices.Contains(keep, seq) })
+	if len(gone) > 0 {
+		q.guess()
+	}
+	return q.remove(gone)
+}
+
+func (q *modelQueue) deadLettered(c DeadLettered) uint64 {
+	n := len(q.dead)
+	maps.DeleteFunc(q.dead, func(number uint64, _ DeadLetter) bool {
+		return slices.ContainsFunc(c.Ranges, func(r Range) bool { return r.First <= number && number <= r.Last })
+	})
+	return uint64(n - len(q.dead))
+}
+
+func (m *model) apply(c Command, at time.Time) Answer {
 	on := func(id ID, f func(*modelQueue) uint64) Answer {
 		if q := m.queues[id]; q != nil {
 			return Answer{Status: Applied, Count: f(q)}
@@ -106,31 +238,18 @@ func (m *model) apply(c Command) Answer {
 	}
 	switch c := c.(type) {
 	case Configure:
-		if m.queues[c.Queue] == nil {
-			m.queues[c.Queue] = &modelQueue{live: map[uint64]modelMessage{}, next: 1}
-		}
+		m.queue(c.Queue).settings = c.Settings
 		return Answer{Status: Applied}
 	case Settle:
-		return on(c.Queue, func(q *modelQueue) uint64 { return q.remove(q.in(c.Ranges)) })
+		return on(c.Queue, func(q *modelQueue) uint64 { return q.settle(c, at) })
 	case Requeue:
-		return on(c.Queue, func(q *modelQueue) (n uint64) {
-			for _, r := range c.Ranges { // a message in two ranges is counted twice
-				for _, seq := range q.in([]Range{r}) {
-					msg := q.live[seq]
-					msg.returned++
-					q.live[seq] = msg
-					n++
-				}
-			}
-			return n
-		})
+		return on(c.Queue, func(q *modelQueue) uint64 { return q.requeue(c, at) })
 	case Purge:
-		return on(c.Queue, func(q *modelQueue) uint64 {
-			keep := q.in(c.Keep)
-			gone := slices.DeleteFunc(q.in([]Range{{0, c.Through}}), func(seq uint64) bool { return slices.Contains(keep, seq) })
-			q.estimated = q.estimated || len(gone) > 0
-			return q.remove(gone)
-		})
+		return on(c.Queue, func(q *modelQueue) uint64 { return q.purge(c) })
+	case DeadLettered:
+		return on(c.Queue, func(q *modelQueue) uint64 { return q.deadLettered(c) })
+	case Held:
+		return on(c.Queue, func(q *modelQueue) uint64 { q.held = c; return 0 })
 	case Seal:
 		return on(c.Queue, func(q *modelQueue) uint64 {
 			n := len(q.live) - len(q.in(c.Held))
@@ -151,8 +270,10 @@ func (m *model) apply(c Command) Answer {
 }
 
 type sentMessage struct {
-	to   []ID
-	size int
+	to       []ID
+	size     int
+	ttl      time.Duration
+	priority uint8
 }
 
 // check compares a state with the model, message by message.
@@ -163,64 +284,135 @@ func (m *model) check(t rapid.TB, s *State) {
 	}
 	oldest, any := uint64(math.MaxUint64), false
 	for id, want := range m.queues {
-		q := s.Queue(id)
-		if q.Messages() != uint64(len(want.live)) || q.NextSeq() != want.next || q.Mark() != want.mark || q.Sealed() != want.sealed {
-			t.Fatalf("queue %d: %d messages, next %d, mark %d, sealed %v; want %d, %d, %d, %v", id,
-				q.Messages(), q.NextSeq(), q.Mark(), q.Sealed(), len(want.live), want.next, want.mark, want.sealed)
-		}
-		bodies, seq := uint64(0), uint64(0)
-		for _, n := range slices.Sorted(maps.Keys(want.live)) {
-			msg := want.live[n]
-			item := Item{Seq: n, Ref: msg.ref, Returned: msg.returned, At: msg.at}
-			got, ok := q.After(seq)
-			if !ok || !got.At.Equal(item.At) {
-				t.Fatalf("queue %d: After(%d) = %+v, %v; want %+v", id, seq, got, ok, item)
-			}
-			got.At = item.At
-			if got != item {
-				t.Fatalf("queue %d: After(%d) = %+v; want %+v", id, seq, got, item)
-			}
-			bodies += msg.body
-			seq = n
+		want.check(t, s.Queue(id))
+		for _, msg := range want.live {
 			oldest, any = min(oldest, msg.ref.Index), true
 		}
-		if got, ok := q.After(seq); ok {
-			t.Fatalf("queue %d: After(%d) = %+v, want none", id, seq, got)
+		for _, letter := range want.dead {
+			oldest, any = min(oldest, letter.Ref.Index), true
 		}
-		for n := uint64(0); n <= want.next; n++ {
-			msg, live := want.live[n]
-			if got, ok := q.Lookup(n); ok != live || ok && got.Ref != msg.ref {
-				t.Fatalf("queue %d: Lookup(%d) = %+v, %v; want %+v, %v", id, n, got, ok, msg, live)
-			}
-		}
-		if !want.estimated && q.Bytes() != bodies {
-			t.Fatalf("queue %d: %d bytes, want %d", id, q.Bytes(), bodies)
-		}
-		checkShape(t, q)
 	}
 	if got, ok := s.OldestLive(); ok != any || ok && got != oldest {
 		t.Fatalf("OldestLive() = %d, %v; want %d, %v", got, ok, oldest, any)
 	}
 }
 
+func (want *modelQueue) check(t rapid.TB, q *Queue) {
+	t.Helper()
+	id := q.ID()
+	if q.Messages() != uint64(len(want.live)) || q.NextSeq() != want.next || q.Mark() != want.mark || q.Sealed() != want.sealed || q.Settings() != want.settings {
+		t.Fatalf("queue %d: %d messages, next %d, mark %d, sealed %v, %+v; want %d, %d, %d, %v, %+v", id,
+			q.Messages(), q.NextSeq(), q.Mark(), q.Sealed(), q.Settings(), len(want.live), want.next, want.mark, want.sealed, want.settings)
+	}
+	seq, timed := uint64(0), false
+	for _, n := range slices.Sorted(maps.Keys(want.live)) {
+		item := want.full(n)
+		got, ok := q.After(seq)
+		if !ok || !got.At.Equal(item.At) || !got.Deadline.Equal(item.Deadline) {
+			t.Fatalf("queue %d: After(%d) = %+v, %v; want %+v", id, seq, got, ok, item)
+		}
+		got.At, got.Deadline = item.At, item.Deadline
+		if got != item {
+			t.Fatalf("queue %d: After(%d) = %+v; want %+v", id, seq, got, item)
+		}
+		seq = n
+		timed = timed || want.live[n].ttl >= 0
+	}
+	if got, ok := q.After(seq); ok {
+		t.Fatalf("queue %d: After(%d) = %+v, want none", id, seq, got)
+	}
+	if timed && !q.Timed() || len(want.live) == 0 && q.Timed() {
+		t.Fatalf("queue %d of %d messages: Timed() = %v, want %v", id, len(want.live), q.Timed(), timed)
+	}
+	for n := uint64(0); n <= want.next; n++ {
+		msg, live := want.live[n]
+		if got, ok := q.Lookup(n); ok != live || ok && got.Ref != msg.ref {
+			t.Fatalf("queue %d: Lookup(%d) = %+v, %v; want %+v, %v", id, n, got, ok, msg, live)
+		}
+	}
+	if !want.unaccounted && q.Bytes() != want.bytes() {
+		t.Fatalf("queue %d: %d bytes, want %d", id, q.Bytes(), want.bytes())
+	}
+	want.checkDead(t, q)
+	checkShape(t, q)
+}
+
+// full is a live message as After gives it.
+func (q *modelQueue) full(seq uint64) Item {
+	msg := q.live[seq]
+	it := q.item(seq, msg)
+	it.Priority = min(msg.priority, q.settings.MaxPriority)
+	ttl := msg.ttl
+	if limit := q.settings.MessageTTL; limit.Set {
+		if d := time.Duration(limit.N) * time.Millisecond; ttl < 0 || d < ttl {
+			ttl = d
+		}
+	}
+	if ttl >= 0 {
+		it.Deadline = msg.at.Add(ttl)
+	}
+	return it
+}
+
+func (want *modelQueue) checkDead(t rapid.TB, q *Queue) {
+	t.Helper()
+	if got := q.PendingDeadLetters(); got != uint64(len(want.dead)) {
+		t.Fatalf("queue %d: %d dead letters, want %d", q.ID(), got, len(want.dead))
+	}
+	numbers := slices.Sorted(maps.Keys(want.dead))
+	for after := uint64(0); ; {
+		page := q.DeadLetters(after, 3)
+		if len(page) != min(3, len(numbers)) {
+			t.Fatalf("queue %d: DeadLetters(%d, 3) = %+v, want %v", q.ID(), after, page, numbers)
+		}
+		for _, got := range page {
+			w := want.dead[numbers[0]]
+			w.Failed = w.Returned
+			if want.settings.Quorum {
+				w.Failed = got.Failed
+			}
+			if !got.At.Equal(w.At) || !got.Died.Equal(w.Died) {
+				t.Fatalf("queue %d: dead letter %+v, want %+v", q.ID(), got, w)
+			}
+			got.At, got.Died = w.At, w.Died
+			if got != w {
+				t.Fatalf("queue %d: dead letter %+v, want %+v", q.ID(), got, w)
+			}
+			after, numbers = got.Number, numbers[1:]
+		}
+		if len(page) == 0 {
+			return
+		}
+	}
+}
+
 // checkShape checks what the run lists promise themselves.
 func checkShape(t rapid.TB, q *Queue) {
 	t.Helper()
-	last := uint64(0)
-	for _, c := range q.chunks {
+	q.list.checkShape(t)
+	q.dead.checkShape(t)
+}
+
+func (l *list) checkShape(t rapid.TB) {
+	t.Helper()
+	last, live, timed := uint64(0), uint64(0), 0
+	for _, c := range l.chunks {
 		if len(c.runs) == 0 || len(c.runs) > chunkRuns || c.extras != nil && len(c.extras) != len(c.runs) {
-			t.Fatalf("queue %d: chunk of %d runs, %d extras", q.id, len(c.runs), len(c.extras))
+			t.Fatalf("chunk of %d runs, %d extras", len(c.runs), len(c.extras))
 		}
 		for i, r := range c.runs {
 			x := c.extra(i)
 			if r.first <= last || r.live == 0 || r.live > r.count || (r.live < r.count) != (x != nil && x.settled != nil) {
-				t.Fatalf("queue %d: run %+v, %+v behind %d", q.id, r, x, last)
+				t.Fatalf("run %+v, %+v behind %d", r, x, last)
 			}
 			if r.live < r.count && x.settled.missing(uint32(r.first-x.base), uint32(r.last()-x.base)+1) != r.live {
-				t.Fatalf("queue %d: run %+v counts %+v wrongly", q.id, r, x)
+				t.Fatalf("run %+v counts %+v wrongly", r, x)
 			}
-			last = r.last()
+			last, live, timed = r.last(), live+uint64(r.live), timed+x.timed()
 		}
+	}
+	if l.messages != live || l.timed != timed {
+		t.Fatalf("%d messages, %d runs with a time to live; counted %d, %d", live, timed, l.messages, l.timed)
 	}
 }
 
@@ -253,21 +445,55 @@ func (s *script) ranges(id ID) []Range {
 	return rs
 }
 
+func drawLimit(t *rapid.T, name string, most int64) Limit {
+	if rapid.Bool().Draw(t, name) {
+		return Limit{Set: true, N: rapid.Int64Range(0, most).Draw(t, name)}
+	}
+	return Limit{}
+}
+
+// settings are drawn within what does not change in a queue's life: queue 2 is a quorum queue,
+// 3 refuses by bytes, 4 has priorities and delays.
+func (s *script) settings(id ID) Settings {
+	t := s.t
+	c := Settings{
+		VHost: "/", Name: rapid.StringN(1, 3, 9).Draw(t, "name"),
+		Quorum:        id == 2,
+		MessageTTL:    drawLimit(t, "ttl", 10_000),
+		MaxLength:     drawLimit(t, "length", 100),
+		Overflow:      Overflow(rapid.IntRange(0, 2).Draw(t, "overflow")),
+		DeadLetters:   rapid.Bool().Draw(t, "dead letters"),
+		DeliveryLimit: drawLimit(t, "deliveries", 3),
+	}
+	switch id {
+	case 3:
+		c.MaxLengthBytes = Limit{true, rapid.Int64Range(0, 2000).Draw(t, "bytes")}
+	case 4:
+		c.MaxPriority = rapid.Uint8Range(1, 10).Draw(t, "priorities")
+		c.Delays = "x"
+	}
+	return c
+}
+
 func (s *script) command() Command {
 	id := s.queue()
-	switch rapid.IntRange(0, 19).Draw(s.t, "kind") {
+	q := s.model.queues[id]
+	switch rapid.IntRange(0, 24).Draw(s.t, "kind") {
 	default:
-		c := Settle{Queue: id, Kind: Ack, Ranges: s.ranges(id)}
-		if q := s.model.queues[id]; q != nil {
+		c := Settle{Queue: id, Kind: SettleKind(rapid.SampledFrom([]int{1, 1, 1, 2, 3, 4}).Draw(s.t, "how")), Ranges: s.ranges(id)}
+		if q != nil {
 			for _, seq := range q.in(c.Ranges) {
 				c.Bytes += q.live[seq].body
 			}
 		}
+		if rapid.IntRange(0, 9).Draw(s.t, "unknown") == 0 {
+			c.Bytes = UnknownBytes
+		}
 		return c
 	case 0, 1, 2, 3:
-		return Requeue{Queue: id, Ranges: s.ranges(id)}
+		return Requeue{Queue: id, Failed: rapid.Bool().Draw(s.t, "failed"), Ranges: s.ranges(id)}
 	case 4, 5, 6:
-		return Configure{Queue: id, Settings: Settings{VHost: "/", Name: rapid.StringN(0, 3, 9).Draw(s.t, "name")}}
+		return Configure{Queue: id, Settings: s.settings(id)}
 	case 7:
 		return Seal{Queue: id, IfEmpty: rapid.Bool().Draw(s.t, "ifEmpty"), Held: s.ranges(id)}
 	case 8:
@@ -277,7 +503,19 @@ func (s *script) command() Command {
 	case 10:
 		return Purge{Queue: id, Through: rapid.Uint64Range(0, 60).Draw(s.t, "through"), Keep: s.ranges(id)}
 	case 11:
+		if id == 3 { // it would be made anew by a message, before its limit
+			return Unseal{Queue: id}
+		}
 		return Forget{Queue: id}
+	case 12, 13, 14:
+		c := DeadLettered{Queue: id}
+		for range rapid.IntRange(0, 3).Draw(s.t, "ranges") {
+			first := rapid.Uint64Range(0, 60).Draw(s.t, "first")
+			c.Ranges = append(c.Ranges, Range{first, first + rapid.Uint64Range(0, 8).Draw(s.t, "extent")})
+		}
+		return c
+	case 15:
+		return Held{Queue: id, Messages: rapid.Uint64Range(0, 20).Draw(s.t, "messages"), Bytes: rapid.Uint64Range(0, 300).Draw(s.t, "bytes")}
 	}
 }
 
@@ -290,8 +528,16 @@ func (s *script) publish() (batch []byte, session Session, seq uint64, sent []se
 	seq = max(1, seq+uint64(rapid.SampledFrom([]int{1, 1, 1, 1, 1, 1, 0, 2}).Draw(s.t, "step")))
 	for range rapid.IntRange(1, 90).Draw(s.t, "messages") {
 		set := rapid.SampledFrom([][]ID{{1}, {1}, {1}, {2}, {1, 2}, {2, 1}, {3}, {1, 2, 3}, {4}, {5}}).Draw(s.t, "to")
-		m := sentMessage{to: set, size: rapid.IntRange(0, 40).Draw(s.t, "size")}
-		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: NoTTL})
+		m := sentMessage{to: set, size: rapid.IntRange(0, 40).Draw(s.t, "size"), ttl: NoTTL}
+		switch rapid.IntRange(0, 5).Draw(s.t, "traits") {
+		case 0:
+			m.ttl = time.Duration(rapid.Int64Range(0, 3e9).Draw(s.t, "ttl"))
+		case 1:
+			m.ttl = time.Second
+		case 2:
+			m.priority = rapid.Uint8().Draw(s.t, "priority")
+		}
+		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: m.ttl, Priority: m.priority})
 		sent = append(sent, m)
 	}
 	batch = s.builder.Seal(session, seq)
@@ -309,8 +555,8 @@ func TestReplicasAgree(t *testing.T) {
 		s := &script{t: rt, model: newModel()}
 		a, b := NewState(), NewState()
 		for id := range ID(3) {
-			c := Configure{Queue: id + 1}
-			s.model.apply(c)
+			c := Configure{Queue: id + 1, Settings: s.settings(id + 1)}
+			s.model.apply(c, time.Time{})
 			a.Apply(Entry{Commands: []Command{c}})
 			b.Apply(Entry{Commands: []Command{c}})
 		}
@@ -338,7 +584,7 @@ func TestReplicasAgree(t *testing.T) {
 				for range rapid.IntRange(1, 3).Draw(rt, "commands") {
 					c := s.command()
 					cs = append(cs, c)
-					want = append(want, s.model.apply(c))
+					want = append(want, s.model.apply(c, at))
 				}
 				batch = EncodeCommands(cs...)
 			}
@@ -349,6 +595,9 @@ func TestReplicasAgree(t *testing.T) {
 			}
 			if rapid.IntRange(0, 4).Draw(rt, "restart") == 0 {
 				b = restored(rt, b)
+			}
+			if rapid.IntRange(0, 9).Draw(rt, "check") == 0 {
+				s.model.check(rt, a)
 			}
 		}
 		s.model.check(rt, a)

@@ -20,14 +20,6 @@ type run struct {
 
 func (r *run) last() uint64 { return r.first + uint64(r.count) - 1 }
 
-// extra is what only few runs have: messages settled between unsettled ones, and returns.
-// Bit and number i belong to sequence number base+i; base stays when the run is shortened.
-type extra struct {
-	base     uint64
-	settled  bitmap   // nil when none is
-	returned []uint32 // nil when none was
-}
-
 // bitmap is a set of small numbers; its methods take half-open intervals.
 type bitmap []uint64
 
@@ -73,6 +65,16 @@ func (b bitmap) nextMissing(i uint32) uint32 {
 	return w*64 + uint32(bits.TrailingZeros64(free))
 }
 
+// next is the lowest number of [i, end) that is in, or end.
+func (b bitmap) next(i, end uint32) uint32 {
+	for w := i / 64; w < uint32(len(b)) && w*64 < end; w++ {
+		if in := b[w] & mask(w, i, end); in != 0 {
+			return w*64 + uint32(bits.TrailingZeros64(in))
+		}
+	}
+	return end
+}
+
 // previousMissing is the highest number up to i that is not in; there must be one.
 func (b bitmap) previousMissing(i uint32) uint32 {
 	w := i / 64
@@ -100,6 +102,12 @@ const (
 func (c *chunk) last() uint64 { return c.runs[len(c.runs)-1].last() }
 
 func (c *chunk) push(r run, x *extra) {
+	if n := len(c.runs); x != nil && n > 0 {
+		if before := c.extra(n - 1); x.like(before) {
+			before.shared = true
+			x = before
+		}
+	}
 	c.runs = append(c.runs, r)
 	if c.extras == nil && x != nil {
 		c.extras = make([]*extra, len(c.runs)-1, cap(c.runs))
@@ -117,13 +125,16 @@ func (c *chunk) extra(i int) *extra {
 	return c.extras[i]
 }
 
-// needExtra returns it, made if need be.
+// needExtra returns it to be changed, made if need be.
 func (c *chunk) needExtra(i int) *extra {
 	if c.extras == nil {
 		c.extras = make([]*extra, len(c.runs), cap(c.runs))
 	}
 	if c.extras[i] == nil {
 		c.extras[i] = &extra{base: c.runs[i].first}
+	}
+	if c.extras[i].shared {
+		c.extras[i] = c.extras[i].own(c.runs[i].first)
 	}
 	return c.extras[i]
 }
@@ -132,6 +143,7 @@ func (c *chunk) needExtra(i int) *extra {
 type removed struct {
 	messages uint64
 	bytes    uint64 // by the runs' accounts
+	timed    int    // runs with a time to live
 }
 
 // settle finishes with [first, last] in the runs from i on, and removes those that have no
@@ -145,13 +157,18 @@ func (c *chunk) settle(i int, first, last uint64, total *removed) (more bool) {
 			more = false
 			break
 		}
-		n := c.settleIn(i, max(first, r.first), min(last, r.last()))
-		share := uint32(uint64(r.bytes) * uint64(n) / uint64(r.live))
+		from, to := max(first, r.first), min(last, r.last())
+		sized, share := c.bytesIn(i, from, to)
+		n := c.settleIn(i, from, to)
+		if !sized {
+			share = uint32(uint64(r.bytes) * uint64(n) / uint64(r.live))
+		}
 		r.live -= n
 		r.bytes -= share
 		total.messages += uint64(n)
 		total.bytes += uint64(share)
 		if r.live == 0 {
+			total.timed += c.extra(i).timed()
 			continue
 		}
 		if kept != i {
@@ -167,6 +184,27 @@ func (c *chunk) settle(i int, first, last uint64, total *removed) (more bool) {
 		c.remove(kept, i)
 	}
 	return more
+}
+
+// bytesIn is the size of the unsettled messages of [first, last], which lies in run i, if the
+// run knows the size of each.
+func (c *chunk) bytesIn(i int, first, last uint64) (sized bool, bytes uint32) {
+	x := c.extra(i)
+	if x == nil || x.details == nil || x.details.sizes == nil {
+		return false, 0
+	}
+	r := &c.runs[i]
+	total := uint64(0)
+	if len(x.details.sizes) == 1 {
+		total = uint64(x.details.sizes[0]) * uint64(c.liveIn(i, first, last))
+	} else {
+		for o := uint32(first - x.base); o <= uint32(last-x.base); o++ {
+			if !x.settledAt(o) {
+				total += uint64(x.details.sizes[o])
+			}
+		}
+	}
+	return true, uint32(min(total, uint64(r.bytes)))
 }
 
 // settleIn finishes with [first, last], which lies in run i, and returns how many it found.
@@ -216,9 +254,9 @@ func (c *chunk) liveIn(i int, first, last uint64) uint32 {
 
 // tidy drops what run i no longer needs beside it.
 func (c *chunk) tidy(i int) {
-	if x := c.extra(i); x != nil && c.runs[i].live == c.runs[i].count {
+	if x := c.extra(i); x != nil && x.settled != nil && c.runs[i].live == c.runs[i].count {
 		x.settled = nil
-		if x.returned == nil {
+		if x.returned == nil && x.details == nil {
 			c.extras[i] = nil
 		}
 	}
@@ -238,16 +276,27 @@ func (c *chunk) remove(i, j int) {
 }
 
 // requeue counts a return of each unsettled message of [first, last], which lies in run i.
-func (c *chunk) requeue(i int, first, last uint64) (n uint64) {
+func (c *chunk) requeue(i int, first, last uint64, failed bool) (n uint64) {
 	x := c.needExtra(i)
-	if x.returned == nil {
-		x.returned = make([]uint32, c.runs[i].last()-x.base+1)
+	size := uint32(c.runs[i].last()-x.base) + 1
+	x.returned = x.returned.each(size)
+	var failures column[uint32]
+	if failed {
+		if x.details == nil {
+			x.details = &details{}
+		}
+		failures = x.details.failed.each(size)
+		x.details.failed = failures
 	}
 	for o := uint32(first - x.base); o <= uint32(last-x.base); o++ {
-		if x.settled == nil || !x.settled.has(o) {
-			x.returned[o] += min(1, ^x.returned[o]) // stops at the highest
-			n++
+		if x.settledAt(o) {
+			continue
 		}
+		x.returned[o] += min(1, ^x.returned[o]) // stops at the highest
+		if failed {
+			failures[o] += min(1, ^failures[o])
+		}
+		n++
 	}
 	return n
 }
@@ -258,11 +307,4 @@ func (c *chunk) nextIn(i int, seq uint64) uint64 {
 		return x.base + uint64(x.settled.nextMissing(uint32(seq-x.base)))
 	}
 	return seq
-}
-
-func (c *chunk) returned(i int, seq uint64) uint32 {
-	if x := c.extra(i); x != nil && x.returned != nil {
-		return x.returned[seq-x.base]
-	}
-	return 0
 }

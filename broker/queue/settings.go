@@ -46,6 +46,14 @@ type Limit struct {
 	N   int64
 }
 
+// get is the limit, unless there is none.
+func (l Limit) get() (n uint64, ok bool) {
+	if !l.Set || l.N < 0 {
+		return 0, false
+	}
+	return uint64(l.N), true
+}
+
 // Overflow says what becomes of a message that finds its queue full.
 type Overflow uint8
 

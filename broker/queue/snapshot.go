@@ -16,19 +16,34 @@ import (
 //	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv, batches with refusals uv
 //	batch with refusals: seq uv, ordinals uv, each uv
 //	queues uv, by id: id uv as the step from the one before, settings, sealed u8, next uv,
-//	    mark uv, bytes uv, runs uv
-//	run: flags u8 (1: settled, 2: returned), index uv as a step, appended-at as a step, zigzag uv,
+//	    mark uv, bytes uv, held messages uv, held bytes uv, runs uv, last dead letter uv, runs of dead letters uv
+//	run: flags u8, index as a step, zigzag uv, appended-at as a step, zigzag uv,
 //	    first uv as the gap behind the run before, ordinal uv, count uv, bytes uv,
-//	    [bitmap of count bits, u64 each 64], [count times returned uv]
+//	    of a dead letter: reason u8, died zigzag uv as the step from appended-at, sequence number uv (0: it had none),
+//	    by flags 1: bitmap of count bits of the settled ones, u64 each 64,
+//	    2: returned, 4: failed, 8: ttls, 16: priorities, 32: sizes
+//	each of these a column, which is left out when all are 0: 0 u8 and count times uv, 0 for a
+//	settled message; or 1 u8 and uv, when all unsettled ones have the same
 const (
 	snapshotVersion = 1
 
-	hasSettled  = 1
-	hasReturned = 2
+	hasSettled    = 1
+	hasReturned   = 2
+	hasFailed     = 4
+	hasTTLs       = 8
+	hasPriorities = 16
+	hasSizes      = 32
+	allRunFlags   = 63
+
+	differ = 0
+	same   = 1
 
 	leastSession = 8 + 1 + 1 + 1
-	leastQueue   = 1 + 12 + 1 + 4
+	leastQueue   = 1 + 12 + 1 + 8
 	leastRun     = 1 + 6
+
+	// highest bounds the numbers of messages: the next ones have to come behind them.
+	highest = math.MaxInt64
 )
 
 // AppendSnapshot appends the state to dst.
@@ -83,46 +98,58 @@ func (q *Queue) appendSnapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, q.next)
 	dst = binary.AppendUvarint(dst, q.mark)
 	dst = binary.AppendUvarint(dst, q.bytes)
+	dst = binary.AppendUvarint(dst, q.heldMessages)
+	dst = binary.AppendUvarint(dst, q.heldBytes)
+	dst = q.list.append(dst, false)
+	dst = binary.AppendUvarint(dst, q.died)
+	return q.dead.append(dst, true)
+}
+
+func (l *list) append(dst []byte, dead bool) []byte {
 	runs := 0
-	for _, c := range q.chunks {
+	for _, c := range l.chunks {
 		runs += len(c.runs)
 	}
 	dst = binary.AppendUvarint(dst, uint64(runs))
 	var before run
-	for _, c := range q.chunks {
+	for _, c := range l.chunks {
 		for i := range c.runs {
-			dst = appendRun(dst, &c.runs[i], &before, c.extra(i))
+			dst = appendRun(dst, &c.runs[i], &before, c.extra(i), dead)
 			before = c.runs[i]
 		}
 	}
 	return dst
 }
 
-func appendRun(dst []byte, r, before *run, x *extra) []byte {
-	var flags byte
-	if r.live < r.count {
-		flags |= hasSettled
-	}
-	if x.returns(r) {
-		flags |= hasReturned
-	}
-	dst = append(dst, flags)
-	dst = binary.AppendUvarint(dst, r.index-before.index)
+func appendRun(dst []byte, r, before *run, x *extra, dead bool) []byte {
+	at := len(dst)
+	dst = append(dst, 0)
+	dst = binary.AppendVarint(dst, int64(r.index-before.index))
 	dst = binary.AppendVarint(dst, r.at-before.at)
 	dst = binary.AppendUvarint(dst, r.first-before.end())
 	dst = binary.AppendUvarint(dst, uint64(r.ordinal))
 	dst = binary.AppendUvarint(dst, uint64(r.count))
 	dst = binary.AppendUvarint(dst, uint64(r.bytes))
-	if flags&hasSettled != 0 {
+	if x == nil {
+		return dst
+	}
+	d := x.detail()
+	if dead {
+		dst = d.death.append(dst, r)
+	}
+	var flags byte
+	if r.live < r.count {
+		flags |= hasSettled
 		for i := uint32(0); i < r.count; i += 64 {
 			dst = binary.LittleEndian.AppendUint64(dst, x.word(r, i))
 		}
 	}
-	if flags&hasReturned != 0 {
-		for i := range r.count {
-			dst = binary.AppendUvarint(dst, uint64(x.returnsOf(r, i)))
-		}
-	}
+	dst = appendColumn(dst, &flags, hasReturned, x.returned, r, x)
+	dst = appendColumn(dst, &flags, hasFailed, d.failed, r, x)
+	dst = appendColumn(dst, &flags, hasTTLs, d.ttls, r, x)
+	dst = appendColumn(dst, &flags, hasPriorities, d.priorities, r, x)
+	dst = appendColumn(dst, &flags, hasSizes, d.sizes, r, x)
+	dst[at] = flags
 	return dst
 }
 
@@ -142,26 +169,46 @@ func (x *extra) word(r *run, i uint32) uint64 {
 	return w
 }
 
-// returnsOf is how often the run's message i was requeued; a settled one does not count.
-func (x *extra) returnsOf(r *run, i uint32) uint32 {
-	o := uint32(r.first-x.base) + i
-	if x.settled != nil && x.settled.has(o) {
-		return 0
+func (d *death) append(dst []byte, r *run) []byte {
+	dst = binary.AppendVarint(append(dst, byte(d.reason)), d.at-r.at)
+	if d.refused {
+		return append(dst, 0)
 	}
-	return x.returned[o]
+	return binary.AppendUvarint(dst, r.first+d.shift)
 }
 
-func (x *extra) returns(r *run) bool {
-	if x == nil || x.returned == nil {
-		return false
+// appendColumn writes what the column says of the unsettled messages, and nothing else of it:
+// what it says of others depends on the replica's restarts.
+func appendColumn[T number](dst []byte, flags *byte, flag byte, c column[T], r *run, x *extra) []byte {
+	if len(c) == 0 {
+		return dst
 	}
+	base := uint32(r.first - x.base)
+	first := c.get(base) // a run's first message is unsettled
+	uniform := true
+	for i := uint32(0); uniform && len(c) > 1 && i < r.count; i++ {
+		uniform = x.settledAt(base+i) || c[base+i] == first
+	}
+	switch {
+	case uniform && first == 0:
+		return dst
+	case uniform:
+		*flags |= flag
+		return binary.AppendUvarint(append(dst, same), uint64(first))
+	}
+	*flags |= flag
+	dst = append(dst, differ)
 	for i := range r.count {
-		if x.returnsOf(r, i) > 0 {
-			return true
+		v := c[base+i]
+		if x.settledAt(base + i) {
+			v = 0
 		}
+		dst = binary.AppendUvarint(dst, uint64(v))
 	}
-	return false
+	return dst
 }
+
+func (x *extra) settledAt(o uint32) bool { return x.settled != nil && x.settled.has(o) }
 
 // RestoreState reads what AppendSnapshot wrote, and refuses anything else.
 func RestoreState(snapshot []byte) (*State, error) {
@@ -222,25 +269,40 @@ func (q *Queue) restore(r *reader) error {
 	q.settings = r.settings()
 	q.sealed = r.boolean()
 	q.next, q.mark, q.bytes = r.uvarint(), r.uvarint(), r.uvarint()
-	var before run
-	for range r.countUvarint(leastRun) {
-		run, x, err := r.run(&before)
-		if err != nil {
-			return err
-		}
-		q.push(run, x)
-		before = run
+	q.heldMessages, q.heldBytes = r.uvarint(), r.uvarint()
+	end, err := q.list.restore(r, false)
+	if err != nil {
+		return err
 	}
-	if r.bad || q.next < before.end() || q.messages == 0 && q.bytes > 0 {
+	q.died = r.uvarint()
+	deadEnd, err := q.dead.restore(r, true)
+	if err != nil {
+		return err
+	}
+	if r.bad || q.next < end || q.died < deadEnd-1 || q.next > highest || q.died > highest || q.messages == 0 && q.bytes > 0 {
 		return malformed("queue of a snapshot")
 	}
 	return nil
 }
 
-func (r *reader) run(before *run) (run, *extra, error) {
+// restore returns the number behind the last.
+func (l *list) restore(r *reader, dead bool) (end uint64, err error) {
+	var before run
+	for range r.countUvarint(leastRun) {
+		run, x, err := r.run(&before, dead)
+		if err != nil {
+			return 0, err
+		}
+		l.push(run, x)
+		before = run
+	}
+	return before.end(), nil
+}
+
+func (r *reader) run(before *run, dead bool) (run, *extra, error) {
 	flags := r.u8()
 	v := run{
-		index: before.index + r.uvarint(),
+		index: before.index + uint64(r.varint()),
 		at:    before.at + r.varint(),
 		first: before.end() + r.uvarint(),
 	}
@@ -248,21 +310,47 @@ func (r *reader) run(before *run) (run, *extra, error) {
 	v.live = v.count
 	sameEntry := v.index == before.index && before.count > 0
 	switch {
-	case r.bad, flags > hasSettled|hasReturned, v.count == 0,
-		v.index < before.index, v.first < before.end(),
-		v.first > math.MaxUint64-uint64(v.count),
+	case r.bad, flags > allRunFlags, v.count == 0, v.first < before.end(),
+		v.first > highest-uint64(v.count),
 		uint64(v.ordinal)+uint64(v.count) > math.MaxUint32,
-		sameEntry && uint64(v.ordinal) < uint64(before.ordinal)+uint64(before.count):
+		!dead && v.index < before.index, // those of dead letters are in the order of their deaths
+		!dead && sameEntry && uint64(v.ordinal) < uint64(before.ordinal)+uint64(before.count):
 		return run{}, nil, malformed("run")
 	}
-	if flags == 0 {
+	if flags == 0 && !dead {
 		return v, nil, nil
 	}
-	x := &extra{base: v.first}
-	if flags&hasSettled != 0 && !r.bitmap(&v, x) || flags&hasReturned != 0 && !r.returns(&v, x) {
-		return run{}, nil, malformed("settled or returned messages of a run")
+	x, d := &extra{base: v.first}, details{}
+	if dead && !r.death(&v, &d.death) {
+		return run{}, nil, malformed("dead letters of a run")
+	}
+	if flags&hasSettled != 0 && !r.bitmap(&v, x) {
+		return run{}, nil, malformed("settled messages of a run")
+	}
+	x.returned = readColumn[uint32](r, flags&hasReturned, &v, x)
+	d.failed = readColumn[uint32](r, flags&hasFailed, &v, x)
+	d.ttls = readColumn[uint64](r, flags&hasTTLs, &v, x)
+	d.priorities = readColumn[uint8](r, flags&hasPriorities, &v, x)
+	d.sizes = readColumn[uint32](r, flags&hasSizes, &v, x)
+	if r.bad {
+		return run{}, nil, malformed("columns of a run")
+	}
+	if dead || flags > hasSettled|hasReturned {
+		x.details = &d
 	}
 	return v, x, nil
+}
+
+func (r *reader) death(v *run, d *death) bool {
+	d.reason = Reason(r.u8())
+	d.at = v.at + r.varint()
+	seq := r.uvarint()
+	if seq == 0 {
+		d.refused = true
+	} else {
+		d.shift = seq - v.first
+	}
+	return !r.bad && d.reason >= Rejected && d.reason <= DeliveryLimited && seq <= highest-uint64(v.count)
 }
 
 // bitmap reads the settled messages of a run: some, but neither the first nor the last.
@@ -282,22 +370,38 @@ func (r *reader) bitmap(v *run, x *extra) bool {
 	return v.live < v.count && !x.settled.has(0) && !x.settled.has(v.count-1)
 }
 
-// returns reads how often each message of a run was requeued: one of them at least.
-func (r *reader) returns(v *run, x *extra) bool {
-	if uint64(v.count) > uint64(len(r.b)) {
-		return false
+// readColumn reads what appendColumn wrote, if it wrote one.
+func readColumn[T number](r *reader, flag byte, v *run, x *extra) column[T] {
+	if flag == 0 || r.bad {
+		return nil
 	}
-	x.returned = make([]uint32, v.count)
-	some := false
-	for i := range x.returned {
-		n := r.uvarint32()
-		if n > 0 && x.settled != nil && x.settled.has(uint32(i)) {
-			return false
+	switch form := r.u8(); {
+	case form == same:
+		value := r.uvarint()
+		if value == 0 || value > uint64(^T(0)) {
+			r.fail()
 		}
-		x.returned[i] = n
-		some = some || n > 0
+		return column[T]{T(value)}
+	case form != differ, uint64(v.count) > uint64(len(r.b)):
+		r.fail()
+		return nil
 	}
-	return some && !r.bad
+	c := make(column[T], v.count)
+	differs := false
+	for i := range c {
+		value := r.uvarint()
+		settled := x.settledAt(uint32(i))
+		if value > uint64(^T(0)) || settled && value > 0 {
+			r.fail()
+			return nil
+		}
+		c[i] = T(value)
+		differs = differs || !settled && c[i] != c[0]
+	}
+	if !differs {
+		r.fail()
+	}
+	return c
 }
 
 // countUvarint is a count of things that take at least size bytes each.

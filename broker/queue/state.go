@@ -71,32 +71,33 @@ func NewState() *State {
 
 // Apply moves the group one log entry forward. It is a pure function of the state and the
 // entry: no clock but the entry's, no randomness, no map order, no I/O. It returns an answer
-// for each command, and the queues that have new or returned messages, or that were
-// configured, sealed, unsealed, purged or forgotten, each once; the next call reuses touched.
+// for each command, and the queues that have new or returned messages or new dead letters, or that
+// were configured, sealed, unsealed, purged or forgotten, each once; the next call reuses touched.
 func (s *State) Apply(e Entry) (answers []Answer, touched []ID) {
 	s.applies++
 	s.touched = s.touched[:0]
+	m := moment{index: e.Index, at: e.AppendedAt.UnixNano(), apply: s.applies}
 	answers = make([]Answer, len(e.Commands))
 	for i, c := range e.Commands {
-		answers[i] = s.apply(&e, c)
+		answers[i] = s.apply(m, c)
 	}
 	return answers, s.touched
 }
 
-func (s *State) apply(e *Entry, c Command) Answer {
+func (s *State) apply(m moment, c Command) Answer {
 	switch c := c.(type) {
 	case Publish:
-		return s.publish(e, c)
+		return s.publish(m, c)
 	case Configure:
 		return s.configure(c)
 	case Settle:
-		return s.on(c.Queue, func(q *Queue) uint64 { return q.applySettle(c) })
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.settle(m, q, c) })
 	case Requeue:
-		return s.on(c.Queue, func(q *Queue) uint64 { return s.requeue(q, c) })
+		return s.on(c.Queue, func(q *Queue) uint64 { return s.requeue(m, q, c) })
 	case DeadLettered:
-		return s.on(c.Queue, func(*Queue) uint64 { return 0 })
+		return s.on(c.Queue, func(q *Queue) uint64 { return q.deadLettered(c) })
 	case Held:
-		return s.on(c.Queue, func(*Queue) uint64 { return 0 })
+		return s.on(c.Queue, func(q *Queue) uint64 { q.heldMessages, q.heldBytes = c.Messages, c.Bytes; return 0 })
 	case Seal:
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.seal(q, c) })
 	case Unseal:
@@ -133,7 +134,7 @@ func (s *State) touch(q *Queue) {
 // applied, and a message that was taken in between must not be lost (one that was deleted
 // is forgotten again by the leader's reconciler). A sealed queue refuses: should its
 // deletion not come about, nothing was confirmed and dropped.
-func (s *State) publish(e *Entry, c Publish) Answer {
+func (s *State) publish(m moment, c Publish) Answer {
 	p := s.sessions[c.Session.Incarnation]
 	switch {
 	case c.Session.Epoch < p.epoch:
@@ -147,26 +148,25 @@ func (s *State) publish(e *Entry, c Publish) Answer {
 	case c.Seq <= p.seq:
 		return Answer{Status: Repeated, Seq: p.seq, Refused: p.refusedOf(c.Seq)}
 	}
-	at := e.AppendedAt.UnixNano()
 	var refused []uint32
 	for i := range c.Sections {
-		section := &c.Sections[i]
-		sealed := false
-		for _, id := range section.Queues {
+		l := load{batch: c.batch, section: &c.Sections[i]}
+		before := len(refused)
+		for _, id := range l.section.Queues {
 			q := s.queues[id]
-			switch {
-			case q == nil:
+			if q == nil {
 				q = newQueue(id)
 				s.queues[id] = q
-			case q.sealed:
-				sealed = true
-				continue
 			}
-			q.publish(e.Index, at, section)
-			s.touch(q)
+			next, died := q.next, q.died
+			refused = q.publish(m, &l, refused)
+			if q.next > next || q.died > died {
+				s.touch(q)
+			}
 		}
-		for o := section.First; sealed && o < section.First+section.Count; o++ {
-			refused = append(refused, o)
+		if len(refused) > before && len(l.section.Queues) > 1 { // one queue's refusal is the message's
+			slices.Sort(refused[before:])
+			refused = append(refused[:before], slices.Compact(refused[before:])...)
 		}
 	}
 	p.advance(c.Seq, refused)
@@ -191,25 +191,59 @@ func (s *State) configure(c Configure) Answer {
 	return Answer{Status: Applied}
 }
 
-func (q *Queue) applySettle(c Settle) uint64 {
+// reason is what a message dies of that is settled like this; 0 for an acknowledged one.
+func (k SettleKind) reason() Reason {
+	switch k {
+	case Reject:
+		return Rejected
+	case Expire:
+		return Expired
+	case Drop:
+		return MaxLen
+	default:
+		return 0
+	}
+}
+
+func (s *State) settle(m moment, q *Queue, c Settle) uint64 {
 	var total removed
+	why := c.Kind.reason()
+	died := q.died
 	for _, r := range c.Ranges {
-		q.settle(r, &total)
+		if why == 0 {
+			q.list.settle(r, &total)
+		} else {
+			q.kill(m, r, why, &total)
+		}
 	}
 	if total.messages > 0 {
-		q.spend(c.Bytes)
+		if c.Bytes == UnknownBytes {
+			q.spend(total.bytes)
+		} else {
+			q.spend(c.Bytes)
+		}
+	}
+	if q.died > died {
+		s.touch(q)
 	}
 	return total.messages
 }
 
-func (s *State) requeue(q *Queue, c Requeue) (n uint64) {
+func (s *State) requeue(m moment, q *Queue, c Requeue) (n uint64) {
+	var total removed
 	for _, r := range c.Ranges {
-		n += q.requeue(r)
+		n += q.requeue(r, c.Failed)
+		for _, over := range q.overLimit(r) {
+			q.kill(m, over, DeliveryLimited, &total)
+		}
 	}
 	if n > 0 {
 		s.touch(q)
 	}
-	return n
+	if total.messages > 0 {
+		q.spend(total.bytes)
+	}
+	return n - total.messages
 }
 
 // seal counts what is not held, and seals unless that had to be nothing.
@@ -241,7 +275,7 @@ func (s *State) forget(q *Queue) uint64 {
 func (s *State) purge(q *Queue, c Purge) uint64 {
 	var total removed
 	for r := range between(c.Keep, min(c.Through, q.next-1)) {
-		q.settle(r, &total)
+		q.list.settle(r, &total)
 	}
 	if total.messages > 0 {
 		q.spend(total.bytes)
@@ -291,8 +325,8 @@ func (s *State) Queues() iter.Seq[ID] { return slices.Values(s.ids()) }
 
 func (s *State) ids() []ID { return slices.Sorted(maps.Keys(s.queues)) }
 
-// OldestLive is the lowest entry index that still holds an unsettled message, in O(queues):
-// a queue's runs are in the order of the log.
+// OldestLive is the lowest entry index that still holds an unsettled message or a pending dead
+// letter, in O(queues and runs of dead letters): a queue's other runs are in the order of the log.
 func (s *State) OldestLive() (index uint64, ok bool) {
 	for _, q := range s.queues {
 		if o, live := q.oldest(); live && (!ok || o < index) {
