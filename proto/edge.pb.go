@@ -208,6 +208,7 @@ type Consumer struct {
 	Bytes         int64                  `protobuf:"zigzag64,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Connection    string                 `protobuf:"bytes,7,opt,name=connection,proto3" json:"connection,omitempty"`
 	Channel       uint32                 `protobuf:"varint,8,opt,name=channel,proto3" json:"channel,omitempty"`
+	Since         int64                  `protobuf:"zigzag64,9,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, by its edge's clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +295,13 @@ func (x *Consumer) GetConnection() string {
 func (x *Consumer) GetChannel() uint32 {
 	if x != nil {
 		return x.Channel
+	}
+	return 0
+}
+
+func (x *Consumer) GetSince() int64 {
+	if x != nil {
+		return x.Since
 	}
 	return 0
 }
@@ -603,6 +611,8 @@ type Resume struct {
 	Consumer      *Consumer              `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	Cancelled     bool                   `protobuf:"varint,4,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
 	Held          []*Range               `protobuf:"bytes,5,rep,name=held,proto3" json:"held,omitempty"`
+	Get           bool                   `protobuf:"varint,6,opt,name=get,proto3" json:"get,omitempty"`       // what is held came by basic.get
+	Active        bool                   `protobuf:"varint,7,opt,name=active,proto3" json:"active,omitempty"` // of a queue with a single active consumer, as far as the edge knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +680,20 @@ func (x *Resume) GetHeld() []*Range {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *Resume) GetGet() bool {
+	if x != nil {
+		return x.Get
+	}
+	return false
+}
+
+func (x *Resume) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
 }
 
 type Resumed struct {
@@ -1004,6 +1028,7 @@ type ConsumeEvent struct {
 	//	*ConsumeEvent_Cancelled
 	//	*ConsumeEvent_Settled
 	//	*ConsumeEvent_Attached
+	//	*ConsumeEvent_Active
 	Event         isConsumeEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1069,7 +1094,7 @@ func (x *ConsumeEvent) GetDeliveries() []byte {
 	return nil
 }
 
-func (x *ConsumeEvent) GetSubscribed() *Outcome {
+func (x *ConsumeEvent) GetSubscribed() *Subscribed {
 	if x != nil {
 		if x, ok := x.Event.(*ConsumeEvent_Subscribed); ok {
 			return x.Subscribed
@@ -1114,6 +1139,15 @@ func (x *ConsumeEvent) GetAttached() bool {
 	return false
 }
 
+func (x *ConsumeEvent) GetActive() bool {
+	if x != nil {
+		if x, ok := x.Event.(*ConsumeEvent_Active); ok {
+			return x.Active
+		}
+	}
+	return false
+}
+
 type isConsumeEvent_Event interface {
 	isConsumeEvent_Event()
 }
@@ -1123,7 +1157,7 @@ type ConsumeEvent_Deliveries struct {
 }
 
 type ConsumeEvent_Subscribed struct {
-	Subscribed *Outcome `protobuf:"bytes,4,opt,name=subscribed,proto3,oneof"`
+	Subscribed *Subscribed `protobuf:"bytes,4,opt,name=subscribed,proto3,oneof"`
 }
 
 type ConsumeEvent_Got struct {
@@ -1142,6 +1176,10 @@ type ConsumeEvent_Attached struct {
 	Attached bool `protobuf:"varint,8,opt,name=attached,proto3,oneof"` // answers Attach
 }
 
+type ConsumeEvent_Active struct {
+	Active bool `protobuf:"varint,9,opt,name=active,proto3,oneof"` // whether sub is the single active consumer of its queue
+}
+
 func (*ConsumeEvent_Deliveries) isConsumeEvent_Event() {}
 
 func (*ConsumeEvent_Subscribed) isConsumeEvent_Event() {}
@@ -1154,6 +1192,60 @@ func (*ConsumeEvent_Settled) isConsumeEvent_Event() {}
 
 func (*ConsumeEvent_Attached) isConsumeEvent_Event() {}
 
+func (*ConsumeEvent_Active) isConsumeEvent_Event() {}
+
+type Subscribed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Active        bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"` // false: another is the single active consumer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscribed) Reset() {
+	*x = Subscribed{}
+	mi := &file_edge_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscribed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscribed) ProtoMessage() {}
+
+func (x *Subscribed) ProtoReflect() protoreflect.Message {
+	mi := &file_edge_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscribed.ProtoReflect.Descriptor instead.
+func (*Subscribed) Descriptor() ([]byte, []int) {
+	return file_edge_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Subscribed) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *Subscribed) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
 // Outcome is success (code 0) or one of broker/leader's errors.
 type Outcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1165,7 +1257,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_edge_proto_msgTypes[15]
+	mi := &file_edge_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1269,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[15]
+	mi := &file_edge_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1282,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{15}
+	return file_edge_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -1218,7 +1310,7 @@ type GotMessage struct {
 
 func (x *GotMessage) Reset() {
 	*x = GotMessage{}
-	mi := &file_edge_proto_msgTypes[16]
+	mi := &file_edge_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1322,7 @@ func (x *GotMessage) String() string {
 func (*GotMessage) ProtoMessage() {}
 
 func (x *GotMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[16]
+	mi := &file_edge_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1335,7 @@ func (x *GotMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GotMessage.ProtoReflect.Descriptor instead.
 func (*GotMessage) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{16}
+	return file_edge_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GotMessage) GetOutcome() *Outcome {
@@ -1278,6 +1370,7 @@ type CallRequest struct {
 	//	*CallRequest_Seal
 	//	*CallRequest_Configure
 	//	*CallRequest_Forget
+	//	*CallRequest_Observe
 	Call          isCallRequest_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1285,7 +1378,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_edge_proto_msgTypes[17]
+	mi := &file_edge_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1390,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[17]
+	mi := &file_edge_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1403,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{17}
+	return file_edge_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CallRequest) GetGroup() uint64 {
@@ -1379,6 +1472,15 @@ func (x *CallRequest) GetForget() bool {
 	return false
 }
 
+func (x *CallRequest) GetObserve() bool {
+	if x != nil {
+		if x, ok := x.Call.(*CallRequest_Observe); ok {
+			return x.Observe
+		}
+	}
+	return false
+}
+
 type isCallRequest_Call interface {
 	isCallRequest_Call()
 }
@@ -1403,6 +1505,10 @@ type CallRequest_Forget struct {
 	Forget bool `protobuf:"varint,7,opt,name=forget,proto3,oneof"`
 }
 
+type CallRequest_Observe struct {
+	Observe bool `protobuf:"varint,8,opt,name=observe,proto3,oneof"` // counts, and does not count as use
+}
+
 func (*CallRequest_Counts) isCallRequest_Call() {}
 
 func (*CallRequest_Purge) isCallRequest_Call() {}
@@ -1412,6 +1518,8 @@ func (*CallRequest_Seal) isCallRequest_Call() {}
 func (*CallRequest_Configure) isCallRequest_Call() {}
 
 func (*CallRequest_Forget) isCallRequest_Call() {}
+
+func (*CallRequest_Observe) isCallRequest_Call() {}
 
 type SealCall struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1423,7 +1531,7 @@ type SealCall struct {
 
 func (x *SealCall) Reset() {
 	*x = SealCall{}
-	mi := &file_edge_proto_msgTypes[18]
+	mi := &file_edge_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1543,7 @@ func (x *SealCall) String() string {
 func (*SealCall) ProtoMessage() {}
 
 func (x *SealCall) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[18]
+	mi := &file_edge_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1556,7 @@ func (x *SealCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealCall.ProtoReflect.Descriptor instead.
 func (*SealCall) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{18}
+	return file_edge_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SealCall) GetIfUnused() bool {
@@ -1471,13 +1579,15 @@ type CallReply struct {
 	Ready         uint64                 `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
 	Unacked       uint64                 `protobuf:"varint,3,opt,name=unacked,proto3" json:"unacked,omitempty"`
 	Consumers     uint64                 `protobuf:"varint,4,opt,name=consumers,proto3" json:"consumers,omitempty"`
+	Active        uint64                 `protobuf:"varint,5,opt,name=active,proto3" json:"active,omitempty"`
+	DeadLetters   uint64                 `protobuf:"varint,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallReply) Reset() {
 	*x = CallReply{}
-	mi := &file_edge_proto_msgTypes[19]
+	mi := &file_edge_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1599,7 @@ func (x *CallReply) String() string {
 func (*CallReply) ProtoMessage() {}
 
 func (x *CallReply) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[19]
+	mi := &file_edge_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1612,7 @@ func (x *CallReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReply.ProtoReflect.Descriptor instead.
 func (*CallReply) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{19}
+	return file_edge_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CallReply) GetOutcome() *Outcome {
@@ -1533,6 +1643,20 @@ func (x *CallReply) GetConsumers() uint64 {
 	return 0
 }
 
+func (x *CallReply) GetActive() uint64 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *CallReply) GetDeadLetters() uint64 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
 type AnnounceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -1543,7 +1667,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_edge_proto_msgTypes[20]
+	mi := &file_edge_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1679,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[20]
+	mi := &file_edge_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1692,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{20}
+	return file_edge_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AnnounceRequest) GetGroup() uint64 {
@@ -1594,7 +1718,7 @@ type AnnounceReply struct {
 
 func (x *AnnounceReply) Reset() {
 	*x = AnnounceReply{}
-	mi := &file_edge_proto_msgTypes[21]
+	mi := &file_edge_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1730,7 @@ func (x *AnnounceReply) String() string {
 func (*AnnounceReply) ProtoMessage() {}
 
 func (x *AnnounceReply) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[21]
+	mi := &file_edge_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1743,7 @@ func (x *AnnounceReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceReply.ProtoReflect.Descriptor instead.
 func (*AnnounceReply) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{21}
+	return file_edge_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AnnounceReply) GetAttached() bool {
@@ -1638,7 +1762,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_edge_proto_msgTypes[22]
+	mi := &file_edge_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1774,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[22]
+	mi := &file_edge_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1787,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{22}
+	return file_edge_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaderRequest) GetGroup() uint64 {
@@ -1682,7 +1806,7 @@ type LeaderReply struct {
 
 func (x *LeaderReply) Reset() {
 	*x = LeaderReply{}
-	mi := &file_edge_proto_msgTypes[23]
+	mi := &file_edge_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1818,7 @@ func (x *LeaderReply) String() string {
 func (*LeaderReply) ProtoMessage() {}
 
 func (x *LeaderReply) ProtoReflect() protoreflect.Message {
-	mi := &file_edge_proto_msgTypes[23]
+	mi := &file_edge_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1831,7 @@ func (x *LeaderReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderReply.ProtoReflect.Descriptor instead.
 func (*LeaderReply) Descriptor() ([]byte, []int) {
-	return file_edge_proto_rawDescGZIP(), []int{23}
+	return file_edge_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaderReply) GetLeader() string {
@@ -1733,7 +1857,7 @@ const file_edge_proto_rawDesc = "" +
 	"\arefused\x18\x03 \x03(\rR\arefused\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x04R\x04last\"\xd9\x01\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\xef\x01\n" +
 	"\bConsumer\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x15\n" +
 	"\x06no_ack\x18\x02 \x01(\bR\x05noAck\x12\x1c\n" +
@@ -1744,7 +1868,8 @@ const file_edge_proto_rawDesc = "" +
 	"\n" +
 	"connection\x18\a \x01(\tR\n" +
 	"connection\x12\x18\n" +
-	"\achannel\x18\b \x01(\rR\achannel\"\xb6\x03\n" +
+	"\achannel\x18\b \x01(\rR\achannel\x12\x14\n" +
+	"\x05since\x18\t \x01(\x12R\x05since\"\xb6\x03\n" +
 	"\x0eConsumeRequest\x12+\n" +
 	"\x06attach\x18\x01 \x01(\v2\x11.warren.v1.AttachH\x00R\x06attach\x124\n" +
 	"\tsubscribe\x18\x02 \x01(\v2\x14.warren.v1.SubscribeH\x00R\tsubscribe\x12+\n" +
@@ -1761,13 +1886,15 @@ const file_edge_proto_rawDesc = "" +
 	"\tSubscribe\x12\x10\n" +
 	"\x03sub\x18\x01 \x01(\x04R\x03sub\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12/\n" +
-	"\bconsumer\x18\x03 \x01(\v2\x13.warren.v1.ConsumerR\bconsumer\"\xa5\x01\n" +
+	"\bconsumer\x18\x03 \x01(\v2\x13.warren.v1.ConsumerR\bconsumer\"\xcf\x01\n" +
 	"\x06Resume\x12\x10\n" +
 	"\x03sub\x18\x01 \x01(\x04R\x03sub\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12/\n" +
 	"\bconsumer\x18\x03 \x01(\v2\x13.warren.v1.ConsumerR\bconsumer\x12\x1c\n" +
 	"\tcancelled\x18\x04 \x01(\bR\tcancelled\x12$\n" +
-	"\x04held\x18\x05 \x03(\v2\x10.warren.v1.RangeR\x04held\"\t\n" +
+	"\x04held\x18\x05 \x03(\v2\x10.warren.v1.RangeR\x04held\x12\x10\n" +
+	"\x03get\x18\x06 \x01(\bR\x03get\x12\x16\n" +
+	"\x06active\x18\a \x01(\bR\x06active\"\t\n" +
 	"\aResumed\"D\n" +
 	"\x03Get\x12\x10\n" +
 	"\x03sub\x18\x01 \x01(\x04R\x03sub\x12\x14\n" +
@@ -1786,21 +1913,26 @@ const file_edge_proto_rawDesc = "" +
 	"\x06Cancel\x12\x10\n" +
 	"\x03sub\x18\x01 \x01(\x04R\x03sub\"\x1b\n" +
 	"\aRelease\x12\x10\n" +
-	"\x03sub\x18\x01 \x01(\x04R\x03sub\"\xae\x02\n" +
+	"\x03sub\x18\x01 \x01(\x04R\x03sub\"\xcb\x02\n" +
 	"\fConsumeEvent\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x10\n" +
 	"\x03sub\x18\x02 \x01(\x04R\x03sub\x12 \n" +
 	"\n" +
 	"deliveries\x18\x03 \x01(\fH\x00R\n" +
-	"deliveries\x124\n" +
+	"deliveries\x127\n" +
 	"\n" +
-	"subscribed\x18\x04 \x01(\v2\x12.warren.v1.OutcomeH\x00R\n" +
+	"subscribed\x18\x04 \x01(\v2\x15.warren.v1.SubscribedH\x00R\n" +
 	"subscribed\x12)\n" +
 	"\x03got\x18\x05 \x01(\v2\x15.warren.v1.GotMessageH\x00R\x03got\x122\n" +
 	"\tcancelled\x18\x06 \x01(\v2\x12.warren.v1.OutcomeH\x00R\tcancelled\x12\x1a\n" +
 	"\asettled\x18\a \x01(\x04H\x00R\asettled\x12\x1c\n" +
-	"\battached\x18\b \x01(\bH\x00R\battachedB\a\n" +
-	"\x05event\"1\n" +
+	"\battached\x18\b \x01(\bH\x00R\battached\x12\x18\n" +
+	"\x06active\x18\t \x01(\bH\x00R\x06activeB\a\n" +
+	"\x05event\"R\n" +
+	"\n" +
+	"Subscribed\x12,\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.warren.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\"1\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"t\n" +
@@ -1808,7 +1940,7 @@ const file_edge_proto_rawDesc = "" +
 	"GotMessage\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.warren.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\bdelivery\x18\x02 \x01(\fR\bdelivery\x12\x1c\n" +
-	"\tremaining\x18\x03 \x01(\x04R\tremaining\"\xd8\x01\n" +
+	"\tremaining\x18\x03 \x01(\x04R\tremaining\"\xf4\x01\n" +
 	"\vCallRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\x04R\x05queue\x12\x18\n" +
@@ -1816,16 +1948,19 @@ const file_edge_proto_rawDesc = "" +
 	"\x05purge\x18\x04 \x01(\bH\x00R\x05purge\x12)\n" +
 	"\x04seal\x18\x05 \x01(\v2\x13.warren.v1.SealCallH\x00R\x04seal\x12\x1e\n" +
 	"\tconfigure\x18\x06 \x01(\fH\x00R\tconfigure\x12\x18\n" +
-	"\x06forget\x18\a \x01(\bH\x00R\x06forgetB\x06\n" +
+	"\x06forget\x18\a \x01(\bH\x00R\x06forget\x12\x1a\n" +
+	"\aobserve\x18\b \x01(\bH\x00R\aobserveB\x06\n" +
 	"\x04call\"B\n" +
 	"\bSealCall\x12\x1b\n" +
 	"\tif_unused\x18\x01 \x01(\bR\bifUnused\x12\x19\n" +
-	"\bif_empty\x18\x02 \x01(\bR\aifEmpty\"\x87\x01\n" +
+	"\bif_empty\x18\x02 \x01(\bR\aifEmpty\"\xc2\x01\n" +
 	"\tCallReply\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.warren.v1.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\x04R\x05ready\x12\x18\n" +
 	"\aunacked\x18\x03 \x01(\x04R\aunacked\x12\x1c\n" +
-	"\tconsumers\x18\x04 \x01(\x04R\tconsumers\";\n" +
+	"\tconsumers\x18\x04 \x01(\x04R\tconsumers\x12\x16\n" +
+	"\x06active\x18\x05 \x01(\x04R\x06active\x12!\n" +
+	"\fdead_letters\x18\x06 \x01(\x04R\vdeadLetters\";\n" +
 	"\x0fAnnounceRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\"+\n" +
@@ -1854,7 +1989,7 @@ func file_edge_proto_rawDescGZIP() []byte {
 	return file_edge_proto_rawDescData
 }
 
-var file_edge_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_edge_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_edge_proto_goTypes = []any{
 	(*PublishRequest)(nil),  // 0: warren.v1.PublishRequest
 	(*PublishReply)(nil),    // 1: warren.v1.PublishReply
@@ -1871,15 +2006,16 @@ var file_edge_proto_goTypes = []any{
 	(*Cancel)(nil),          // 12: warren.v1.Cancel
 	(*Release)(nil),         // 13: warren.v1.Release
 	(*ConsumeEvent)(nil),    // 14: warren.v1.ConsumeEvent
-	(*Outcome)(nil),         // 15: warren.v1.Outcome
-	(*GotMessage)(nil),      // 16: warren.v1.GotMessage
-	(*CallRequest)(nil),     // 17: warren.v1.CallRequest
-	(*SealCall)(nil),        // 18: warren.v1.SealCall
-	(*CallReply)(nil),       // 19: warren.v1.CallReply
-	(*AnnounceRequest)(nil), // 20: warren.v1.AnnounceRequest
-	(*AnnounceReply)(nil),   // 21: warren.v1.AnnounceReply
-	(*LeaderRequest)(nil),   // 22: warren.v1.LeaderRequest
-	(*LeaderReply)(nil),     // 23: warren.v1.LeaderReply
+	(*Subscribed)(nil),      // 15: warren.v1.Subscribed
+	(*Outcome)(nil),         // 16: warren.v1.Outcome
+	(*GotMessage)(nil),      // 17: warren.v1.GotMessage
+	(*CallRequest)(nil),     // 18: warren.v1.CallRequest
+	(*SealCall)(nil),        // 19: warren.v1.SealCall
+	(*CallReply)(nil),       // 20: warren.v1.CallReply
+	(*AnnounceRequest)(nil), // 21: warren.v1.AnnounceRequest
+	(*AnnounceReply)(nil),   // 22: warren.v1.AnnounceReply
+	(*LeaderRequest)(nil),   // 23: warren.v1.LeaderRequest
+	(*LeaderReply)(nil),     // 24: warren.v1.LeaderReply
 }
 var file_edge_proto_depIdxs = []int32{
 	5,  // 0: warren.v1.ConsumeRequest.attach:type_name -> warren.v1.Attach
@@ -1895,27 +2031,28 @@ var file_edge_proto_depIdxs = []int32{
 	3,  // 10: warren.v1.Resume.consumer:type_name -> warren.v1.Consumer
 	2,  // 11: warren.v1.Resume.held:type_name -> warren.v1.Range
 	2,  // 12: warren.v1.Settle.ranges:type_name -> warren.v1.Range
-	15, // 13: warren.v1.ConsumeEvent.subscribed:type_name -> warren.v1.Outcome
-	16, // 14: warren.v1.ConsumeEvent.got:type_name -> warren.v1.GotMessage
-	15, // 15: warren.v1.ConsumeEvent.cancelled:type_name -> warren.v1.Outcome
-	15, // 16: warren.v1.GotMessage.outcome:type_name -> warren.v1.Outcome
-	18, // 17: warren.v1.CallRequest.seal:type_name -> warren.v1.SealCall
-	15, // 18: warren.v1.CallReply.outcome:type_name -> warren.v1.Outcome
-	0,  // 19: warren.v1.Edge.Publish:input_type -> warren.v1.PublishRequest
-	4,  // 20: warren.v1.Edge.Consume:input_type -> warren.v1.ConsumeRequest
-	17, // 21: warren.v1.Edge.Call:input_type -> warren.v1.CallRequest
-	20, // 22: warren.v1.Edge.Announce:input_type -> warren.v1.AnnounceRequest
-	22, // 23: warren.v1.Edge.Leader:input_type -> warren.v1.LeaderRequest
-	1,  // 24: warren.v1.Edge.Publish:output_type -> warren.v1.PublishReply
-	14, // 25: warren.v1.Edge.Consume:output_type -> warren.v1.ConsumeEvent
-	19, // 26: warren.v1.Edge.Call:output_type -> warren.v1.CallReply
-	21, // 27: warren.v1.Edge.Announce:output_type -> warren.v1.AnnounceReply
-	23, // 28: warren.v1.Edge.Leader:output_type -> warren.v1.LeaderReply
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	15, // 13: warren.v1.ConsumeEvent.subscribed:type_name -> warren.v1.Subscribed
+	17, // 14: warren.v1.ConsumeEvent.got:type_name -> warren.v1.GotMessage
+	16, // 15: warren.v1.ConsumeEvent.cancelled:type_name -> warren.v1.Outcome
+	16, // 16: warren.v1.Subscribed.outcome:type_name -> warren.v1.Outcome
+	16, // 17: warren.v1.GotMessage.outcome:type_name -> warren.v1.Outcome
+	19, // 18: warren.v1.CallRequest.seal:type_name -> warren.v1.SealCall
+	16, // 19: warren.v1.CallReply.outcome:type_name -> warren.v1.Outcome
+	0,  // 20: warren.v1.Edge.Publish:input_type -> warren.v1.PublishRequest
+	4,  // 21: warren.v1.Edge.Consume:input_type -> warren.v1.ConsumeRequest
+	18, // 22: warren.v1.Edge.Call:input_type -> warren.v1.CallRequest
+	21, // 23: warren.v1.Edge.Announce:input_type -> warren.v1.AnnounceRequest
+	23, // 24: warren.v1.Edge.Leader:input_type -> warren.v1.LeaderRequest
+	1,  // 25: warren.v1.Edge.Publish:output_type -> warren.v1.PublishReply
+	14, // 26: warren.v1.Edge.Consume:output_type -> warren.v1.ConsumeEvent
+	20, // 27: warren.v1.Edge.Call:output_type -> warren.v1.CallReply
+	22, // 28: warren.v1.Edge.Announce:output_type -> warren.v1.AnnounceReply
+	24, // 29: warren.v1.Edge.Leader:output_type -> warren.v1.LeaderReply
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_edge_proto_init() }
@@ -1941,13 +2078,15 @@ func file_edge_proto_init() {
 		(*ConsumeEvent_Cancelled)(nil),
 		(*ConsumeEvent_Settled)(nil),
 		(*ConsumeEvent_Attached)(nil),
+		(*ConsumeEvent_Active)(nil),
 	}
-	file_edge_proto_msgTypes[17].OneofWrappers = []any{
+	file_edge_proto_msgTypes[18].OneofWrappers = []any{
 		(*CallRequest_Counts)(nil),
 		(*CallRequest_Purge)(nil),
 		(*CallRequest_Seal)(nil),
 		(*CallRequest_Configure)(nil),
 		(*CallRequest_Forget)(nil),
+		(*CallRequest_Observe)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1955,7 +2094,7 @@ func file_edge_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_edge_proto_rawDesc), len(file_edge_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

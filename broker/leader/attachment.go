@@ -1,9 +1,7 @@
 package leader
 
 import (
-	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -76,7 +74,8 @@ func (e *Engine) handle(at *attachment, r Request) {
 	}
 	switch r := r.(type) {
 	case Subscribe:
-		at.out.Send(Subscribed{Sub: r.Sub, Err: e.subscribe(at, r)})
+		active, err := e.subscribe(at, r)
+		at.out.Send(Subscribed{Sub: r.Sub, Active: active, Err: err})
 	case Resume:
 		e.resume(at, r)
 	case Resumed:
@@ -89,14 +88,14 @@ func (e *Engine) handle(at *attachment, r Request) {
 		if s := at.subs[r.Sub]; s != nil {
 			s.messages += r.Messages
 			s.bytes += r.Bytes
-			e.dirty[s.q.id] = struct{}{}
+			e.look(s.q)
 		}
 	case Cancel:
 		s := at.subs[r.Sub]
 		if s != nil {
 			e.deactivate(s)
 		}
-		if s != nil && s.consumer.NoAck { // what is being settled for it still comes
+		if s != nil && s.afterCommit() { // what waits for a commit still comes
 			e.control.send(at, Cancelled{Sub: r.Sub})
 			return
 		}
@@ -143,105 +142,36 @@ func subOf(r Request) uint64 {
 	return 0
 }
 
-func (e *Engine) subscribe(at *attachment, r Subscribe) error {
+// subscribe adds a consumer; active is false when another is the only one that is served.
+func (e *Engine) subscribe(at *attachment, r Subscribe) (active bool, err error) {
 	q := e.served(r.Queue)
 	if q == nil {
-		return ErrNoQueue
+		return false, ErrNoQueue
 	}
+	e.upToDate(q)                            // what nobody waited for is not for this one
 	if old := at.before[r.Sub]; old != nil { // asked before over a stream that broke
 		delete(at.before, r.Sub)
 		e.release(old)
 	}
 	switch {
 	case q.sealing:
-		return ErrUnavailable
-	case q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0:
-		return ErrExclusive
+		return false, ErrUnavailable
+	case r.Consumer.Exclusive && q.settings.SingleActive,
+		q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0:
+		return false, ErrExclusive
 	}
 	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true, fresh: !e.serving}
+	e.elect(q) // those that wait come first
 	at.subs[r.Sub] = s
 	q.add(s)
-	e.dirty[q.id] = struct{}{}
-	return nil
-}
-
-// resume takes up a subscription from an earlier stream or an earlier leader.
-func (e *Engine) resume(at *attachment, r Resume) {
-	q := e.served(r.Queue)
-	old := at.before[r.Sub]
-	delete(at.before, r.Sub)
-	if q == nil {
-		at.out.Send(Cancelled{Sub: r.Sub, Err: ErrNoQueue})
-		return
-	}
-	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: !r.Cancelled}
-	rivals := q.rivals(s, old)
-	if len(rivals) > 0 && e.serving { // it came too late: another has its place
-		if old != nil {
-			e.release(old)
-		}
-		at.out.Send(Cancelled{Sub: r.Sub, Err: ErrExclusive})
-		return
-	}
-	at.subs[r.Sub] = s
-	if old != nil {
-		q.drop(old)
-		for _, seq := range q.heldBy(old) {
-			bytes, _ := q.takeBack(old, seq)
-			if heldIn(r.Held, seq) {
-				q.handOut(s, seq, bytes)
-			} else {
-				q.putBack(seq) // lost on its way: no client has seen it
-			}
+	q.had = true
+	e.look(q)
+	if q.settings.SingleActive {
+		if s.standby = !e.serving || q.sole != nil; !s.standby {
+			q.sole = s
 		}
 	}
-	e.claim(s, r.Held)
-	q.add(s)
-	for _, o := range rivals {
-		if o.fresh {
-			o.at.out.Send(Cancelled{Sub: o.id, Err: ErrExclusive})
-			delete(o.at.subs, o.id)
-			e.release(o)
-		}
-	}
-	e.dirty[q.id] = struct{}{}
-}
-
-// claim notes what an edge's channels hold, as far as it is not settled and
-// nobody else has got it meanwhile.
-func (e *Engine) claim(s *sub, held []queue.Range) {
-	e.cfg.Log.Locked(func(st *queue.State) {
-		sq := st.Queue(s.q.id)
-		if sq == nil {
-			return
-		}
-		for _, r := range held {
-			for seq := r.First; seq <= r.Last; {
-				it, ok := sq.After(seq - 1)
-				if !ok || it.Seq > r.Last {
-					break
-				}
-				_, answered := s.q.gone[it.Seq]
-				if !s.q.isOut(it.Seq) && !answered && !slices.Contains(s.q.back, it.Seq) {
-					s.q.handOut(s, it.Seq, 0)
-				}
-				seq = it.Seq + 1
-			}
-		}
-	})
-}
-
-func heldIn(held []queue.Range, seq uint64) bool {
-	return slices.ContainsFunc(held, func(r queue.Range) bool { return r.First <= seq && seq <= r.Last })
-}
-
-// resumed ends an edge's Resumes: what it did not take up is gone.
-func (e *Engine) resumed(at *attachment) {
-	for _, s := range at.before {
-		e.release(s)
-	}
-	at.before = nil
-	e.arrived(at.edge)
+	return !s.standby, nil
 }
 
 // detached waits for a broken edge to come back.
@@ -251,8 +181,8 @@ func (e *Engine) detached(at *attachment) {
 	}
 	at.attached = false
 	deadline := time.Now().Add(e.cfg.Grace)
-	var look func()
-	look = func() {
+	var again alarm
+	again.do = func() {
 		switch {
 		case e.edges[at.edge] != at: // it is back
 		case e.cfg.EdgeGone(at.edge) || !time.Now().Before(deadline):
@@ -265,10 +195,10 @@ func (e *Engine) detached(at *attachment) {
 			}
 			e.arrived(at.edge)
 		default:
-			time.AfterFunc(100*time.Millisecond, func() { e.inbox.post(look) })
+			e.clock.at(&again, time.Now().Add(100*time.Millisecond))
 		}
 	}
-	look()
+	again.do()
 }
 
 // deactivate ends the deliveries to s.
@@ -277,9 +207,19 @@ func (e *Engine) deactivate(s *sub) {
 		return
 	}
 	s.active = false
-	if s.q.had && s.q.consumers() == 0 && e.queues[s.q.id] == s.q {
-		e.cfg.Unused(s.q.id)
+	if e.queues[s.q.id] == s.q {
+		e.look(s.q)
+		e.abandoned(s.q)
 	}
+}
+
+// abandoned tells of a queue that has lost its last consumer, as far as anybody knows.
+func (e *Engine) abandoned(q *served) {
+	if !e.serving || !q.had || q.consumers() > 0 || !q.parting.IsZero() {
+		return
+	}
+	q.used = time.Now()
+	e.cfg.Unused(q.id)
 }
 
 // release ends s; what it holds is requeued, as a logged return.
@@ -302,6 +242,10 @@ func (e *Engine) settle(at *attachment, r Settle) {
 	if s == nil {
 		return
 	}
+	if s.q.settings.SingleActive {
+		e.look(s.q) // it may have been all that a better one waited for
+	}
+	e.tell(s.q)
 	for _, rg := range r.Ranges {
 		if rg.Last-rg.First >= uint64(len(s.q.out)) { // wider than all that is out: look at what is held instead
 			for _, seq := range s.q.heldBy(s) {
@@ -319,24 +263,37 @@ func (e *Engine) settle(at *attachment, r Settle) {
 
 // answer ends one handing out.
 func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
-	bytes, ok := q.takeBack(s, seq)
+	f, logged := a.fate()
+	if !logged && a != Unseen {
+		return // an edge of a version to come
+	}
+	h, ok := q.takeBack(s, seq)
 	if !ok {
 		return
 	}
 	if a == Unseen {
-		q.putBack(seq)
-		e.dirty[q.id] = struct{}{}
+		e.unseen(q, seq, h)
 		return
 	}
-	if seq > q.cursor {
-		q.gone[seq] = struct{}{}
-	}
 	q.seen = max(q.seen, seq)
-	q.leaving++
-	if a == Requeue {
+	if f.returns() {
 		q.returning++
 	}
-	e.control.settle(q.id, a, seq, bytes)
+	e.end(q, f, seq, h.bytes)
+}
+
+// unseen puts back what was lost on its way.
+func (e *Engine) unseen(q *served, seq uint64, h held) {
+	if q.prioritized() { // others of its priority may have gone out since
+		q.seenBefore = max(q.seenBefore, seq)
+	}
+	if q.mortal() {
+		e.comeBack(q, []queue.Range{{First: seq, Last: seq}})
+	} else {
+		q.putBack(seq, h.priority)
+	}
+	e.look(q)
+	e.tell(q)
 }
 
 // get asks for one message for basic.get.
@@ -346,12 +303,26 @@ func (e *Engine) get(at *attachment, r Get) {
 		at.out.Send(Got{Sub: r.Sub, Err: ErrNoQueue})
 		return
 	}
-	if q.exclusive() {
-		at.out.Send(Got{Sub: r.Sub, Err: ErrExclusive})
+	if err := q.refusesGet(); err != nil {
+		at.out.Send(Got{Sub: r.Sub, Err: err})
 		return
 	}
+	e.upToDate(q)
+	q.used = time.Now()
 	q.gets = append(q.gets, pendingGet{at.holder(r.Sub, q, r.NoAck), r.NoAck})
-	e.dirty[q.id] = struct{}{}
+	e.look(q)
+}
+
+// refusesGet says why nobody may take single messages.
+func (q *served) refusesGet() error {
+	switch {
+	case q.exclusive():
+		return ErrExclusive
+	case q.settings.SingleActive && q.settings.Quorum: // others let it be, as in RabbitMQ
+		return ErrSingleActive
+	default:
+		return nil
+	}
 }
 
 // holder is the subscription that holds what basic.get took.
@@ -364,69 +335,4 @@ func (at *attachment) holder(id uint64, q *served, noAck bool) *sub {
 	at.subs[id] = s
 	q.add(s)
 	return s
-}
-
-// takeOver asks every live edge what it holds, before anything is delivered:
-// messages that an earlier leader may have handed out must not go to another
-// consumer while the first one lives and can answer.
-func (e *Engine) takeOver(ctx context.Context, asking *sync.WaitGroup) {
-	for _, edge := range e.cfg.Edges() {
-		e.pending[edge] = struct{}{}
-		asking.Go(func() { e.askEdge(ctx, edge) })
-	}
-	if len(e.pending) == 0 {
-		e.serving = true
-		return
-	}
-	timer := time.AfterFunc(e.cfg.Grace, func() {
-		e.inbox.post(func() {
-			for edge := range e.pending {
-				e.logger.Warn("an edge did not say what it holds in time", "edge", edge.Node)
-				e.arrived(edge)
-			}
-		})
-	})
-	context.AfterFunc(ctx, func() { timer.Stop() })
-}
-
-func (e *Engine) askEdge(ctx context.Context, edge EdgeID) {
-	for ctx.Err() == nil {
-		attached, err := e.cfg.Announce(ctx, edge)
-		if err == nil && attached {
-			return // it resumes by itself
-		}
-		if err == nil || e.cfg.EdgeGone(edge) {
-			e.inbox.post(func() { e.arrived(edge) })
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// arrived notes that edge has said what it holds, or never will.
-func (e *Engine) arrived(edge EdgeID) {
-	delete(e.pending, edge)
-	if len(e.pending) > 0 || e.serving {
-		return
-	}
-	e.serving = true
-	for id := range e.queues {
-		e.dirty[id] = struct{}{}
-	}
-	for _, f := range e.waiting {
-		f()
-	}
-	e.waiting = nil
-	for _, at := range e.edges {
-		later := at.later
-		at.later = nil
-		for _, list := range later {
-			for _, r := range list {
-				e.handle(at, r)
-			}
-		}
-	}
 }

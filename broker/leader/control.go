@@ -2,6 +2,7 @@ package leader
 
 import (
 	"errors"
+	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -16,23 +17,49 @@ type controlBatch struct {
 	settles []settling // in the order of their first message
 	index   map[settleKey]int
 	asked   []asked
-	acked   []*attachment // whose settlements are in this batch
-	events  []deferred    // sent once it is committed
+	acked   []*attachment         // whose settlements are in this batch
+	events  []deferred            // sent once it is committed
+	telling map[queue.ID]struct{} // queues whose log must hear what is out
 	flights int
 }
 
 type settleKey struct {
 	queue queue.ID
-	kind  Answer
+	fate  fate
 }
 
 // settling is what became of some messages of one queue.
 type settling struct {
-	queue  queue.ID
-	kind   Answer // Ack, Reject or Requeue
-	ranges []queue.Range
-	count  int
-	bytes  uint64 // of bodies, as far as known
+	queue   queue.ID
+	fate    fate
+	ranges  []queue.Range
+	count   int
+	bytes   uint64 // of bodies, as far as known
+	unknown bool   // not of all of them
+}
+
+// command is how it is logged.
+func (s *settling) command() queue.Command {
+	bytes := s.bytes
+	if s.unknown {
+		bytes = queue.UnknownBytes
+	}
+	switch s.fate {
+	case acked:
+		return queue.Settle{Queue: s.queue, Kind: queue.Ack, Ranges: s.ranges, Bytes: bytes}
+	case rejected:
+		return queue.Settle{Queue: s.queue, Kind: queue.Reject, Ranges: s.ranges, Bytes: bytes}
+	case expired:
+		return queue.Settle{Queue: s.queue, Kind: queue.Expire, Ranges: s.ranges, Bytes: bytes}
+	case dropped:
+		return queue.Settle{Queue: s.queue, Kind: queue.Drop, Ranges: s.ranges, Bytes: bytes}
+	case requeued, failed:
+		return queue.Requeue{Queue: s.queue, Failed: s.fate == failed, Ranges: s.ranges}
+	case lettered:
+		return queue.DeadLettered{Queue: s.queue, Ranges: s.ranges}
+	default:
+		panic("leader: a settlement of no kind") // the list above is the list of fates
+	}
 }
 
 // asked is a command whose answer somebody waits for.
@@ -52,26 +79,23 @@ func (c *controlBatch) send(at *attachment, event Event) {
 	c.events = append(c.events, deferred{at, event})
 }
 
-// settle adds one message to the batch. The caller has taken it from q.out.
-func (c *controlBatch) settle(id queue.ID, kind Answer, seq uint64, bytes int) {
+// settle adds one message to the batch: see Engine.end.
+func (c *controlBatch) settle(id queue.ID, f fate, seq uint64, bytes int) {
 	if c.index == nil {
 		c.index = make(map[settleKey]int)
 	}
-	key := settleKey{id, kind}
+	key := settleKey{id, f}
 	i, ok := c.index[key]
 	if !ok {
 		i = len(c.settles)
-		c.settles = append(c.settles, settling{queue: id, kind: kind})
+		c.settles = append(c.settles, settling{queue: id, fate: f})
 		c.index[key] = i
 	}
 	s := &c.settles[i]
 	s.count++
-	s.bytes += uint64(bytes)
-	if n := len(s.ranges); n > 0 && s.ranges[n-1].Last+1 == seq {
-		s.ranges[n-1].Last = seq
-		return
-	}
-	s.ranges = append(s.ranges, queue.Range{First: seq, Last: seq})
+	s.bytes += uint64(max(bytes, 0))
+	s.unknown = s.unknown || bytes == unknownBytes
+	s.ranges = appendSeq(s.ranges, seq)
 }
 
 // ask adds a command; done hears its answer on the engine's goroutine, and
@@ -86,15 +110,8 @@ func (c *controlBatch) empty() bool { return len(c.settles) == 0 && len(c.asked)
 // queue sees them.
 func (c *controlBatch) commands() []queue.Command {
 	cs := make([]queue.Command, 0, len(c.settles)+len(c.asked))
-	for _, s := range c.settles {
-		switch s.kind {
-		case Ack:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Ack, Ranges: s.ranges, Bytes: s.bytes})
-		case Reject:
-			cs = append(cs, queue.Settle{Queue: s.queue, Kind: queue.Reject, Ranges: s.ranges, Bytes: s.bytes})
-		case Requeue:
-			cs = append(cs, queue.Requeue{Queue: s.queue, Ranges: s.ranges})
-		}
+	for i := range c.settles {
+		cs = append(cs, c.settles[i].command())
 	}
 	for _, a := range c.asked {
 		cs = append(cs, a.command)
@@ -108,6 +125,7 @@ func (e *Engine) flushControl() {
 	if c.flights >= controlFlights {
 		return
 	}
+	e.tellHeld()
 	if c.empty() {
 		if c.flights == 0 { // nothing to wait for
 			e.sendDeferred(c.events)
@@ -165,29 +183,78 @@ func (e *Engine) acknowledge(ats []*attachment) {
 
 // committed takes note of settlements that are applied.
 func (e *Engine) committed(settles []settling) {
-	for _, s := range settles {
+	for i := range settles {
+		s := &settles[i]
 		q := e.queues[s.queue]
 		if q == nil {
 			continue
 		}
-		q.leaving -= s.count
-		if s.kind == Requeue {
-			q.returning -= s.count
+		if s.fate == lettered {
+			if e.refresh(q) {
+				e.look(q)
+			}
+			continue
 		}
-		for _, r := range s.ranges {
-			for seq := r.First; seq <= r.Last; seq++ {
-				if len(q.gone) > 0 {
+		q.leaving -= s.count
+		q.leavingBytes -= s.bytes
+		if len(q.gone) > 0 {
+			for _, r := range s.ranges {
+				for seq := r.First; seq <= r.Last; seq++ {
 					delete(q.gone, seq)
-				}
-				if s.kind == Requeue {
-					q.putBack(seq)
 				}
 			}
 		}
-		if s.kind == Requeue {
-			e.dirty[q.id] = struct{}{}
+		switch {
+		case s.fate.returns():
+			q.returning -= s.count
+			e.comeBack(q, s.ranges)
+			e.look(q)
+		case q.mortal() || q.stalled || !q.parting.IsZero(): // something may have waited for it
+			e.look(q)
+		}
+		if s.fate != acked && (q.settings.DeadLetters || q.settings.Delays != "") && e.refresh(q) {
+			e.look(q)
 		}
 	}
+}
+
+// comeBack makes messages ready again, in their places, but for those whose time
+// is over.
+func (e *Engine) comeBack(q *served, ranges []queue.Range) {
+	if !q.prioritized() && !q.mortal() {
+		for _, r := range ranges {
+			for seq := r.First; seq <= r.Last; seq++ {
+				q.putBack(seq, 0)
+			}
+		}
+		return
+	}
+	var items []queue.Item
+	e.cfg.Log.Locked(func(st *queue.State) {
+		sq := st.Queue(q.id)
+		for _, r := range ranges {
+			items = appendLive(items, sq, r)
+		}
+	})
+	now := time.Now().UnixNano()
+	for _, it := range items {
+		if !it.Deadline.IsZero() && q.ends.over(it.Seq, it.Deadline.UnixNano(), now, false) {
+			e.kill(q, expired, it)
+			continue
+		}
+		q.putBack(it.Seq, it.Priority)
+	}
+}
+
+// appendLive lists what is not settled of r. sq may be nil.
+func appendLive(items []queue.Item, sq *queue.Queue, r queue.Range) []queue.Item {
+	if sq == nil || r.First == 0 {
+		return items
+	}
+	for it, ok := sq.After(r.First - 1); ok && it.Seq <= r.Last; it, ok = sq.After(it.Seq) {
+		items = append(items, it)
+	}
+	return items
 }
 
 // fail ends the engine: it cannot trust its picture of the log any more.

@@ -1,7 +1,6 @@
 package leader
 
 import (
-	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -40,32 +39,37 @@ func (r *round) of(s *sub) *outgoing {
 }
 
 // dispatch hands out ready messages of q while there are consumers with credit.
+// It leaves q.stalled when somebody must wait for what is there.
 func (e *Engine) dispatch(q *served) {
+	q.stalled = false
+	if !q.wanted() {
+		return
+	}
+	q.stalled = true
 	if q.returning > 0 {
 		return // a message goes back to its place before what is behind it goes out
-	}
-	if len(q.gets) == 0 && !slices.ContainsFunc(q.subs, (*sub).hasCredit) {
-		return
 	}
 	if !e.cfg.Log.Leased() {
 		e.later(q, leaseRetry)
 		return
 	}
+	e.admit(q)
 	q.behind = q.highestSeen()
 	if !e.answerGets(q) {
 		return
 	}
+	q.stalled = false
 	var r round
 	for {
 		s := q.pick()
 		if s == nil {
 			break
 		}
-		d, ok := e.take(q, s)
+		d, ok := e.handTo(q, s)
 		if !ok {
 			break
 		}
-		q.picked()
+		q.pass()
 		if s.consumer.Messages >= 0 {
 			s.messages--
 		}
@@ -79,6 +83,16 @@ func (e *Engine) dispatch(q *served) {
 	}
 	for _, o := range r.subs {
 		e.send(o)
+	}
+}
+
+// admit puts what has come to a queue with priorities in its order.
+func (e *Engine) admit(q *served) {
+	for done := !q.prioritized(); !done; {
+		e.cfg.Log.Locked(func(st *queue.State) {
+			sq := st.Queue(q.id)
+			done = sq == nil || q.admit(sq)
+		})
 	}
 }
 
@@ -98,12 +112,13 @@ func (e *Engine) send(o *outgoing) bool {
 			}
 		}
 		o.list, o.bytes = nil, 0
+		o.s.q.stalled = true
 		e.later(o.s.q, leaseRetry)
 		return false
 	}
 	event := Deliveries{Sub: o.s.id, List: o.list}
-	if o.s.consumer.NoAck {
-		e.control.send(o.s.at, event) // once settled: at most once (design §5)
+	if o.s.afterCommit() {
+		e.control.send(o.s.at, event)
 	} else {
 		o.s.at.out.Send(event)
 	}
@@ -111,29 +126,22 @@ func (e *Engine) send(o *outgoing) bool {
 	return true
 }
 
-// take hands the next ready message to s: held by s, or on its way to be
+// afterCommit tells whether what s gets follows a commit: that of its settlement,
+// when s needs no acknowledgement (design §5: at most once), or of what the log must
+// know of what is out before anything later is published.
+func (s *sub) afterCommit() bool { return s.consumer.NoAck || s.q.tells() }
+
+// handTo hands the next ready message to s: held by s, or on its way to be
 // settled when s needs no acknowledgement. False when there is none, or none
 // that may be delivered yet.
-func (e *Engine) take(q *served, s *sub) (Delivery, bool) {
-	var it queue.Item
-	ok, reserved := false, false
-	e.cfg.Log.Locked(func(st *queue.State) {
-		sq := st.Queue(q.id)
-		if sq == nil {
-			return
-		}
-		if it, ok = q.item(sq); !ok {
-			return
-		}
-		if reserved = it.Seq <= q.mark; reserved {
-			q.taken(it)
-		}
-	})
+func (e *Engine) handTo(q *served, s *sub) (Delivery, bool) {
+	it, ok := e.nextFor(q)
 	if !ok {
 		return Delivery{}, false
 	}
 	e.reserve(q, it.Seq)
-	if !reserved {
+	if it.Seq > q.mark {
+		q.stalled = true
 		return Delivery{}, false
 	}
 	m, err := e.cfg.Log.Message(it.Ref)
@@ -141,16 +149,15 @@ func (e *Engine) take(q *served, s *sub) (Delivery, bool) {
 		// A body that cannot be read is never skipped: it stays in its place, and
 		// another replica may have it.
 		e.logger.Error("cannot read a message from the log", "queue", q.id, "seq", it.Seq, "error", err)
-		q.putBack(it.Seq)
+		q.putBack(it.Seq, it.Priority)
 		e.fail(err)
 		return Delivery{}, false
 	}
 	if s.consumer.NoAck {
-		q.leaving++
 		q.seen = max(q.seen, it.Seq)
-		e.control.settle(q.id, Ack, it.Seq, len(m.Body))
+		e.end(q, acked, it.Seq, len(m.Body))
 	} else {
-		q.handOut(s, it.Seq, len(m.Body))
+		q.handOut(s, it, len(m.Body))
 	}
 	return Delivery{
 		Seq: it.Seq,
@@ -158,8 +165,74 @@ func (e *Engine) take(q *served, s *sub) (Delivery, bool) {
 		// since: first deliveries are in the order of the queue.
 		Redelivered: it.Returned > 0 || it.Seq <= q.seenBefore || it.Seq < q.behind,
 		Returned:    it.Returned,
+		Failed:      it.Failed,
 		Message:     m,
 	}, true
+}
+
+// nextFor finds the next message and takes it, if its number is reserved. Those
+// whose time was over before anybody waited for them end here.
+func (e *Engine) nextFor(q *served) (it queue.Item, ok bool) {
+	var over []queue.Item
+	now := int64(0)
+	e.cfg.Log.Locked(func(st *queue.State) {
+		sq := st.Queue(q.id)
+		if sq == nil {
+			return
+		}
+		for {
+			if it, ok = q.item(sq); !ok {
+				return
+			}
+			if !it.Deadline.IsZero() {
+				if now == 0 {
+					now = time.Now().UnixNano()
+				}
+				if q.ends.over(it.Seq, it.Deadline.UnixNano(), now, true) {
+					q.take(it)
+					over = append(over, it)
+					continue
+				}
+			}
+			if it.Seq <= q.mark {
+				q.take(it)
+			}
+			return
+		}
+	})
+	for i := range over {
+		e.kill(q, expired, over[i])
+	}
+	return it, ok
+}
+
+// end settles a message that was taken from where it was.
+func (e *Engine) end(q *served, f fate, seq uint64, bytes int) {
+	if seq > q.cursor || q.mortal() {
+		q.gone[seq] = struct{}{}
+	}
+	q.leaving++
+	q.leavingBytes += uint64(max(bytes, 0))
+	e.control.settle(q.id, f, seq, bytes)
+}
+
+// kill ends a ready message that nobody has got.
+func (e *Engine) kill(q *served, f fate, it queue.Item) {
+	bytes := unknownBytes
+	if q.settings.MaxLengthBytes.Set {
+		bytes = e.size(it.Ref)
+	}
+	e.end(q, f, it.Seq, bytes)
+}
+
+// size is how long a message's body is.
+func (e *Engine) size(ref queue.Ref) int {
+	m, err := e.cfg.Log.Message(ref)
+	if err != nil {
+		e.logger.Error("cannot read a message from the log", "entry", ref.Index, "error", err)
+		e.fail(err)
+	}
+	return len(m.Body)
 }
 
 // reserve asks for a Mark ahead of seq, before deliveries come to the end of
@@ -174,7 +247,7 @@ func (e *Engine) reserve(q *served, seq uint64) {
 		if q := e.queues[id]; q != nil {
 			q.marking = false
 			q.mark = max(q.mark, to)
-			e.dirty[id] = struct{}{}
+			e.look(q)
 		}
 	})
 }
@@ -193,13 +266,13 @@ func (e *Engine) answerGets(q *served) bool {
 			q.gets = q.gets[1:] // it asks again when it is back
 			continue
 		}
-		if q.exclusive() { // turned up in the takeover
+		if err := q.refusesGet(); err != nil { // an exclusive consumer turned up in the takeover
 			q.gets = q.gets[1:]
-			g.s.at.out.Send(Got{Sub: g.s.id, Err: ErrExclusive})
+			g.s.at.out.Send(Got{Sub: g.s.id, Err: err})
 			continue
 		}
-		d, ok := e.take(q, g.s)
-		if !ok && q.marking && e.hasReady(q) {
+		d, ok := e.handTo(q, g.s)
+		if !ok && q.marking && e.readyCount(q) > 0 {
 			return false // there is one, and it may be delivered as soon as the Mark is committed
 		}
 		if ok && !g.noAck && !e.cfg.Log.Leased() {
@@ -212,7 +285,7 @@ func (e *Engine) answerGets(q *served) bool {
 		if ok {
 			got = Got{Sub: g.s.id, OK: true, Delivery: d, Remaining: e.readyCount(q)}
 		}
-		if ok && g.noAck {
+		if ok && g.s.afterCommit() {
 			e.control.send(g.s.at, got)
 		} else {
 			g.s.at.out.Send(got)
@@ -221,8 +294,6 @@ func (e *Engine) answerGets(q *served) bool {
 	return true
 }
 
-func (e *Engine) hasReady(q *served) bool { return e.readyCount(q) > 0 }
-
 func (e *Engine) readyCount(q *served) (n uint64) {
 	e.cfg.Log.Locked(func(st *queue.State) {
 		if sq := st.Queue(q.id); sq != nil {
@@ -230,18 +301,4 @@ func (e *Engine) readyCount(q *served) (n uint64) {
 		}
 	})
 	return n
-}
-
-// later looks at q again after d.
-func (e *Engine) later(q *served, d time.Duration) {
-	if q.retry {
-		return
-	}
-	q.retry = true
-	time.AfterFunc(d, func() {
-		e.inbox.post(func() {
-			q.retry = false
-			e.dirty[q.id] = struct{}{}
-		})
-	})
 }

@@ -80,11 +80,14 @@ type Engine struct {
 	// below: owned by Run
 	queues  map[queue.ID]*served
 	edges   map[EdgeID]*attachment
-	dirty   map[queue.ID]struct{}
-	pending map[EdgeID]struct{} // edges that are still to resume; no deliveries while there are any
-	serving bool                // the takeover is over
-	waiting []func()            // what cannot be said before
+	dirty   map[queue.ID]struct{} // to be looked at
+	looking map[queue.ID]struct{} // while they are looked at: an empty one for those that become dirty
+	pending map[EdgeID]struct{}   // edges that are still to resume; no deliveries while there are any
+	serving bool                  // the takeover is over
+	waiting []func()              // what cannot be said before
 	control controlBatch
+	clock   clock
+	bury    func(queue.Settings, Dead, func(error)) // Config.DeadLetter; nil: there is none
 	stop    context.CancelFunc
 	err     error
 }
@@ -99,6 +102,7 @@ func New(cfg Config) *Engine {
 		queues:  make(map[queue.ID]*served),
 		edges:   make(map[EdgeID]*attachment),
 		dirty:   make(map[queue.ID]struct{}),
+		looking: make(map[queue.ID]struct{}),
 		pending: make(map[EdgeID]struct{}),
 	}
 }
@@ -111,92 +115,202 @@ func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.stop = cancel
+	e.clock = newClock()
+	defer e.clock.timer.Stop()
+	if e.cfg.DeadLetter != nil {
+		e.bury = func(s queue.Settings, d Dead, done func(error)) { e.cfg.DeadLetter(ctx, s, d, done) }
+	}
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
 	defer e.inbox.close()
 	e.takeOver(ctx, &asking)
 	for {
+		e.work()
+		e.clock.arm()
 		select {
 		case <-ctx.Done():
 			return e.err
+		case <-e.clock.timer.C:
+			e.clock.ring()
 		case <-e.inbox.ready:
 		}
+		// What entries have brought comes before what is asked: whoever heard of a
+		// commit finds it looked at.
 		posted, touched := e.inbox.take()
-		for _, f := range posted {
-			f()
-		}
 		for _, id := range touched {
 			e.touched(id)
 		}
-		e.work()
+		for _, f := range posted {
+			f()
+		}
 	}
 }
 
-// work hands out what can be handed out, then sends what came of it. Handing
-// out may ask for a Mark, so the control batch goes last.
+// work looks at what may have something to do, then sends what came of it.
+// Handing out may ask for a Mark, so the control batch goes last.
 func (e *Engine) work() {
 	if e.serving {
-		for id := range e.dirty {
+		e.dirty, e.looking = e.looking, e.dirty
+		for id := range e.looking {
 			if q := e.queues[id]; q != nil {
-				e.dispatch(q)
+				e.serve(q)
 			}
 		}
-		clear(e.dirty)
+		clear(e.looking)
 	}
 	e.flushControl()
+	if e.serving && len(e.dirty) > 0 { // more than one look should do
+		e.inbox.wake()
+	}
 }
+
+// look sees that q is looked at.
+func (e *Engine) look(q *served) { e.dirty[q.id] = struct{}{} }
+
+// upToDate looks at q now, so that whoever asks about it finds nothing that
+// should not be there any more.
+func (e *Engine) upToDate(q *served) {
+	if _, ok := e.dirty[q.id]; ok && e.serving {
+		delete(e.dirty, q.id)
+		e.serve(q)
+	}
+}
+
+// serve does what there is to do in a queue. Consumers that wait come first:
+// what they get neither expires nor counts towards a limit.
+func (e *Engine) serve(q *served) {
+	if !q.parting.IsZero() {
+		e.part(q)
+		return
+	}
+	e.elect(q)
+	e.dispatch(q)
+	e.expire(q)
+	e.enforce(q)
+	e.sendLetters(q)
+	e.lookUnused(q)
+	e.tell(q)
+}
+
+// later looks at q again after d.
+func (e *Engine) later(q *served, d time.Duration) { e.lookBy(q, time.Now().Add(d)) }
+
+// lookBy looks at q at that time, or sooner.
+func (e *Engine) lookBy(q *served, at time.Time) { e.clock.by(&q.look, at) }
 
 // Applied tells the engine which queues an applied entry touched. It never blocks.
 func (e *Engine) Applied(touched []queue.ID) { e.inbox.touch(touched) }
 
-// touched looks at a queue that an applied entry changed.
+// touched looks at a queue that an applied entry changed. One that nobody asked
+// about is taken up only if it has something to do by itself.
 func (e *Engine) touched(id queue.ID) {
 	q := e.queues[id]
 	if q == nil {
+		e.cfg.Log.Locked(func(s *queue.State) {
+			if sq := s.Queue(id); sq != nil && busy(sq) {
+				q = newServed(sq)
+			}
+		})
+		if q != nil {
+			e.takeUp(q)
+		}
 		return
 	}
-	gone := false
-	e.cfg.Log.Locked(func(s *queue.State) {
-		sq := s.Queue(id)
-		if sq == nil {
-			gone = true
-			return
-		}
-		q.mark = max(q.mark, sq.Mark())
-	})
-	if gone {
+	if !e.refresh(q) {
 		e.forget(q)
 		return
 	}
-	e.dirty[id] = struct{}{}
+	e.look(q)
+}
+
+// busy tells whether a queue may have something to do without consumers.
+func busy(sq *queue.Queue) bool {
+	s := sq.Settings()
+	return sq.PendingDeadLetters() > 0 || sq.Timed() ||
+		s.MessageTTL.Set || s.Expires.Set || s.MaxLength.Set || s.MaxLengthBytes.Set
+}
+
+// refresh takes over what has been applied; false when the queue is gone.
+func (e *Engine) refresh(q *served) bool {
+	var before queue.Settings
+	there, changed := false, false
+	e.cfg.Log.Locked(func(s *queue.State) {
+		sq := s.Queue(q.id)
+		if sq == nil {
+			return
+		}
+		there = true
+		q.note(sq)
+		if now := sq.Settings(); now != q.settings {
+			before, changed = q.settings, true
+			q.settings = now
+			q.rank(sq, before)
+		}
+	})
+	if changed {
+		e.configured(q, before)
+	}
+	return there
+}
+
+// configured lets new settings have their effect on what is there.
+func (e *Engine) configured(q *served, before queue.Settings) {
+	if before.MessageTTL != q.settings.MessageTTL {
+		q.ends.restart()
+	}
+	if before.Expires != q.settings.Expires {
+		q.used = time.Now()
+	}
+	if !before.MaxLengthBytes.Set && q.settings.MaxLengthBytes.Set {
+		e.weigh(q)
+	}
+	q.told.known = false
 }
 
 // forget drops a queue that was deleted and tells its consumers.
 func (e *Engine) forget(q *served) {
 	delete(e.queues, q.id)
 	delete(e.dirty, q.id)
+	e.clock.stop(&q.look)
+	e.dismiss(q)
+}
+
+// dismiss tells the consumers of a queue that it is gone.
+func (e *Engine) dismiss(q *served) {
 	for _, s := range q.subs {
 		s.at.out.Send(Cancelled{Sub: s.id, Err: ErrNoQueue})
 		delete(s.at.subs, s.id)
+		s.active = false
 	}
+	q.subs, q.gets, q.sole = nil, nil, nil
 }
 
 // served finds the volatile side of a queue, or makes it when the group holds the queue.
 func (e *Engine) served(id queue.ID) *served {
 	if q := e.queues[id]; q != nil {
+		if !q.parting.IsZero() {
+			return nil
+		}
 		return q
 	}
 	var q *served
 	e.cfg.Log.Locked(func(s *queue.State) {
 		if sq := s.Queue(id); sq != nil {
-			q = newServed(id, sq.Mark())
+			q = newServed(sq)
 		}
 	})
 	if q != nil {
-		e.queues[id] = q
+		e.takeUp(q)
 	}
 	return q
+}
+
+// takeUp serves a queue from now on.
+func (e *Engine) takeUp(q *served) {
+	q.look.do = func() { e.look(q) }
+	e.queues[q.id] = q
+	e.look(q)
 }
 
 // Publish appends a publish batch. done is called once, in the order of the

@@ -169,7 +169,7 @@ func TestDeliversWithinCreditAndInOrder(t *testing.T) {
 		request(t, at, leader.Settle{Sub: 1, Queue: q1, Number: 1, Answer: leader.Ack, Ranges: seqs(1, 1)}, leader.Credit{Sub: 1, Messages: 1})
 		want(t, "one credit more", o.take(), "1:3", "settled 1")
 		c, err := r.engine.Counts(t.Context(), q1)
-		if err != nil || c != (leader.Counts{Ready: 1, Unacked: 2, Consumers: 1}) {
+		if err != nil || c != (leader.Counts{Ready: 1, Unacked: 2, Consumers: 1, Active: 1}) {
 			t.Fatalf("Counts = %+v, %v", c, err)
 		}
 	})

@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -50,17 +51,38 @@ func (e *Engine) takenOver(f func()) {
 	e.waiting = append(e.waiting, f)
 }
 
-// Counts counts the messages and consumers of a queue.
+// Counts counts the messages and consumers of a queue, for queue.declare: that
+// the queue is used. It waits for the end of a takeover, before which nobody knows.
 func (e *Engine) Counts(ctx context.Context, id queue.ID) (Counts, error) {
-	r := e.call(ctx, func(done func(reply)) {
-		q := e.served(id)
-		if q == nil {
-			done(reply{err: ErrNoQueue})
-			return
-		}
-		done(reply{counts: Counts{Ready: e.readyCount(q), Unacked: uint64(len(q.out) + q.leaving), Consumers: q.consumers()}})
-	})
+	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.count(id, true, done) }) })
 	return r.counts, r.err
+}
+
+// Observe counts as Counts does, for listings: it does not count as use.
+func (e *Engine) Observe(ctx context.Context, id queue.ID) (Counts, error) {
+	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.count(id, false, done) }) })
+	return r.counts, r.err
+}
+
+func (e *Engine) count(id queue.ID, use bool, done func(reply)) {
+	q := e.served(id)
+	if q == nil {
+		done(reply{err: ErrNoQueue})
+		return
+	}
+	e.upToDate(q)
+	if use {
+		q.used = time.Now()
+	}
+	c := Counts{
+		Ready: e.readyCount(q), Unacked: uint64(len(q.out) + q.leaving),
+		Consumers: q.consumers(), DeadLetters: q.letters.pending,
+	}
+	c.Active = c.Consumers
+	if q.settings.SingleActive {
+		c.Active = min(c.Active, 1)
+	}
+	done(reply{counts: c})
 }
 
 // ask logs command and waits for its answer.
@@ -76,9 +98,31 @@ func (e *Engine) Configure(ctx context.Context, id queue.ID, settings queue.Sett
 	return e.ask(ctx, queue.Configure{Queue: id, Settings: settings})
 }
 
-// Forget drops the queue and all its messages.
+// Forget drops the queue and all its messages. When dead letters of it are still
+// on their way it is gone for its consumers, and goes altogether as soon as they are
+// safe, or after a while: Forget returns without waiting for that.
 func (e *Engine) Forget(ctx context.Context, id queue.ID) error {
-	return e.ask(ctx, queue.Forget{Queue: id})
+	return e.call(ctx, func(done func(reply)) {
+		if e.bury != nil && e.partFrom(id) {
+			done(reply{})
+			return
+		}
+		e.control.ask(queue.Forget{Queue: id}, func(a queue.Answer) { done(reply{answer: a}) })
+	}).err
+}
+
+// partFrom begins to wait for a deleted queue's dead letters; false when it has none.
+func (e *Engine) partFrom(id queue.ID) bool {
+	q := e.queues[id]
+	switch {
+	case q == nil || q.letters.pending == 0 && (q.leaving == 0 || !q.settings.DeadLetters):
+		return false
+	case q.parting.IsZero():
+		q.parting = time.Now().Add(partingTime)
+		e.dismiss(q)
+		e.look(q)
+	}
+	return true
 }
 
 // Purge drops the ready messages and counts them; what consumers hold stays.
@@ -93,6 +137,7 @@ func (e *Engine) purge(id queue.ID, done func(reply)) {
 		done(reply{err: ErrNoQueue})
 		return
 	}
+	e.upToDate(q)
 	purge := queue.Purge{Queue: id, Keep: q.heldRanges()}
 	e.cfg.Log.Locked(func(s *queue.State) {
 		if sq := s.Queue(id); sq != nil {
@@ -125,6 +170,9 @@ func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) 
 
 func (e *Engine) seal(id queue.ID, ifUnused, ifEmpty bool, done func(reply)) {
 	q := e.served(id)
+	if q != nil {
+		e.upToDate(q)
+	}
 	switch {
 	case q == nil:
 		done(reply{err: ErrNoQueue})

@@ -1,9 +1,9 @@
 package leader
 
 import (
-	"container/heap"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
 )
@@ -12,16 +12,22 @@ import (
 // back, who waits. All of it is lost with the leadership, and rebuilt from
 // the edges' Resumes.
 type served struct {
-	id      queue.ID
-	cursor  uint64              // every number <= cursor has been handed out, returned or settled once
-	out     map[uint64]held     // handed out, not answered
-	gone    map[uint64]struct{} // answered, the answer not applied yet, number > cursor: only after a takeover
-	leaving int                 // answered with Ack or Reject, not applied yet
-	back    seqHeap             // ready again
-	subs    []*sub              // by priority, highest first; equal ones in turn
-	next    int                 // whose turn it is among subs
-	turn    int                 // whom pick returned
-	had     bool                // has had a consumer
+	id       queue.ID
+	settings queue.Settings      // as applied last
+	next     uint64              // numbers < next were applied when the queue was looked at last
+	cursor   uint64              // every number <= cursor has been handed out, returned or settled once, or is in back
+	out      map[uint64]held     // handed out, not answered
+	gone     map[uint64]struct{} // settled, not applied yet: those above cursor, and all where messages have a TTL
+	leaving  int                 // settled, not applied yet
+	back     minHeap[key]        // ready again; all that is ready when the queue has priorities
+
+	outBytes, leavingBytes uint64 // of bodies, as far as known
+
+	subs   []*sub // oldest first
+	turn   int    // whose turn it is among subs
+	picked int    // whom pick returned
+	sole   *sub   // the single active consumer
+	had    bool   // has had a consumer
 
 	mark       uint64 // numbers <= mark are reserved in the log: may be delivered
 	seenBefore uint64 // numbers <= seenBefore may have been delivered by an earlier leader
@@ -29,109 +35,106 @@ type served struct {
 	behind     uint64 // in this dispatch: what comes back below it comes after what a consumer may have seen
 	marking    bool   // a Mark is under way
 	gets       []pendingGet
-	retry      bool // a later look is on its way
 	returning  int  // requeues that are not applied yet: what comes next may be among them
+	stalled    bool // somebody waits for messages that may not go out yet
 	sealing    bool // a delete with if-unused is under way: no new consumers
+
+	look    alarm     // the next look without anything else happening
+	ends    lifetimes // of messages
+	told    told      // what the log knows of what is out
+	letters letters   // dead ones, on their way
+	used    time.Time // when somebody used the queue last, if it has no consumers
+	parting time.Time // deleted, and to be forgotten by then; zero: it is not
 }
 
-// held is a message that is out: who has it, and the bytes of its body as far as known.
+// held is a message that is out: who has it, its priority, and the bytes of its body.
 type held struct {
-	s     *sub
-	bytes int
+	s        *sub
+	bytes    int // unknownBytes: claimed by an edge, and never read here
+	priority uint8
 }
 
-// sub is a subscription: a consumer of a queue, or the holder of what basic.get took.
-type sub struct {
-	id       uint64
-	at       *attachment
-	q        *served
-	consumer Consumer
-	messages int // message credit; meaningless when unlimited
-	bytes    int64
-	active   bool // delivers; false: only holds
-	fresh    bool // subscribed during the takeover: an exclusive one may turn up
-	held     int  // of q.out
+const unknownBytes = -1
+
+func newServed(sq *queue.Queue) *served {
+	q := &served{
+		id: sq.ID(), settings: sq.Settings(),
+		out: make(map[uint64]held), gone: make(map[uint64]struct{}),
+		mark: sq.Mark(), seenBefore: sq.Mark(),
+		used: time.Now(),
+	}
+	q.note(sq)
+	q.ends.fresh = q.next // nobody waited for what is there already
+	return q
 }
 
-func newServed(id queue.ID, mark uint64) *served {
-	return &served{id: id, out: make(map[uint64]held), gone: make(map[uint64]struct{}), mark: mark, seenBefore: mark}
+// note takes over what dispatching needs of a queue's state. The caller holds the state's lock.
+func (q *served) note(sq *queue.Queue) {
+	q.next = sq.NextSeq()
+	q.mark = max(q.mark, sq.Mark())
+	q.ends.timed = sq.Timed()
+	q.letters.pending = sq.PendingDeadLetters()
 }
 
-// hasCredit is false while the edge is away: what it would get it would not see,
-// and a message for a no_ack consumer would be lost.
-func (s *sub) hasCredit() bool {
-	return s.active && s.at.attached && s.bytes > 0 && (s.messages > 0 || s.consumer.Messages < 0)
-}
-
-// pick returns the consumer whose turn it is: of the highest priority that
-// has credit, round robin among equals. Nil when nobody has credit.
-func (q *served) pick() *sub {
-	n := len(q.subs)
-	var best *sub
-	at := 0
-	for i := range n {
-		j := (q.next + i) % n
-		s := q.subs[j]
-		if s.hasCredit() && (best == nil || s.consumer.Priority > best.consumer.Priority) {
-			best, at = s, j
+// rank puts what is ready in order again, when priorities have come or gone. The
+// caller holds the state's lock.
+func (q *served) rank(sq *queue.Queue, before queue.Settings) {
+	if before.MaxPriority == q.settings.MaxPriority {
+		return
+	}
+	back := q.back
+	q.back = nil
+	for _, k := range back {
+		if it, ok := sq.Lookup(k.seq()); ok {
+			q.back.push(q.key(it.Seq, it.Priority))
 		}
 	}
-	q.turn = at
-	return best
 }
 
-// picked gives the turn to the next: the one that pick returned has got a message.
-func (q *served) picked() { q.next = (q.turn + 1) % len(q.subs) }
+// prioritized says whether messages overtake each other: then all that is ready
+// is in back.
+func (q *served) prioritized() bool { return q.settings.MaxPriority > 0 }
 
-func (q *served) consumers() int {
-	n := 0
-	for _, s := range q.subs {
-		if s.active {
-			n++
-		}
+// key is a message's place in back.
+func (q *served) key(seq uint64, priority uint8) key {
+	return key(uint64(q.settings.MaxPriority-min(priority, q.settings.MaxPriority))<<seqBits | seq)
+}
+
+// handOut notes that s holds it.
+func (q *served) handOut(s *sub, it queue.Item, bytes int) {
+	q.hold(it.Seq, held{s, bytes, it.Priority})
+}
+
+func (q *served) hold(seq uint64, h held) {
+	q.out[seq] = h
+	q.outBytes += uint64(max(h.bytes, 0))
+	h.s.held++
+}
+
+// takeBack removes seq from what s holds; false when it does not hold it.
+func (q *served) takeBack(s *sub, seq uint64) (h held, ok bool) {
+	h = q.out[seq]
+	if h.s != s {
+		return held{}, false
 	}
-	return n
+	delete(q.out, seq)
+	q.outBytes -= uint64(max(h.bytes, 0))
+	s.held--
+	return h, true
 }
 
-func (q *served) exclusive() bool {
-	return slices.ContainsFunc(q.subs, func(s *sub) bool { return s.active && s.consumer.Exclusive })
-}
-
-// rivals are the consumers beside which s may not stand, other than old, whose place it takes.
-func (q *served) rivals(s, old *sub) (list []*sub) {
-	for _, o := range q.subs {
-		if s.active && o.active && o != old && (o.consumer.Exclusive || s.consumer.Exclusive) {
-			list = append(list, o)
-		}
+// putBack makes a message ready again.
+func (q *served) putBack(seq uint64, priority uint8) {
+	if seq <= q.cursor {
+		q.back.push(q.key(seq, priority))
 	}
-	return list
-}
-
-// add puts s among the consumers.
-func (q *served) add(s *sub) {
-	q.subs = append(q.subs, s)
-	q.had = q.had || s.active
-}
-
-// drop takes s off the queue, with what it waits for.
-func (q *served) drop(s *sub) {
-	q.gets = slices.DeleteFunc(q.gets, func(g pendingGet) bool { return g.s == s })
-	q.subs = slices.DeleteFunc(q.subs, func(o *sub) bool { return o == s })
-	if q.next >= len(q.subs) {
-		q.next = 0
-	}
-}
-
-// handOut notes that s holds seq.
-func (q *served) handOut(s *sub, seq uint64, bytes int) {
-	q.out[seq] = held{s, bytes}
-	s.held++
+	// else: the cursor comes to it by itself
 }
 
 // highestSeen is the highest number that a consumer may have seen; it is looked
 // for only while something waits that came back.
 func (q *served) highestSeen() uint64 {
-	if len(q.back) == 0 {
+	if len(q.back) == 0 || q.prioritized() {
 		return 0
 	}
 	highest := q.seen
@@ -144,15 +147,13 @@ func (q *served) highestSeen() uint64 {
 // isOut tells whether somebody holds seq.
 func (q *served) isOut(seq uint64) bool { return q.out[seq].s != nil }
 
-// takeBack removes seq from what s holds; false when it does not hold it.
-func (q *served) takeBack(s *sub, seq uint64) (bytes int, ok bool) {
-	h := q.out[seq]
-	if h.s != s {
-		return 0, false
+// taken tells whether seq is in nobody's hands any more, or in somebody's.
+func (q *served) taken(seq uint64) bool {
+	if q.isOut(seq) {
+		return true
 	}
-	delete(q.out, seq)
-	s.held--
-	return h.bytes, true
+	_, gone := q.gone[seq]
+	return gone
 }
 
 // heldBy lists what s holds, in order.
@@ -174,75 +175,83 @@ func (q *served) heldBy(s *sub) []uint64 {
 func (q *served) heldRanges() []queue.Range {
 	ranges := make([]queue.Range, 0, len(q.out))
 	for _, seq := range slices.Sorted(maps.Keys(q.out)) {
-		if n := len(ranges); n > 0 && ranges[n-1].Last+1 == seq {
-			ranges[n-1].Last = seq
-			continue
-		}
-		ranges = append(ranges, queue.Range{First: seq, Last: seq})
+		ranges = appendSeq(ranges, seq)
 	}
 	return ranges
 }
 
-// putBack makes seq ready again.
-func (q *served) putBack(seq uint64) {
-	if seq <= q.cursor {
-		heap.Push(&q.back, seq)
+// appendSeq adds a number that is not below the last.
+func appendSeq(ranges []queue.Range, seq uint64) []queue.Range {
+	if n := len(ranges); n > 0 && ranges[n-1].Last+1 == seq {
+		ranges[n-1].Last = seq
+		return ranges
 	}
-	// else: the cursor comes to it by itself
+	return append(ranges, queue.Range{First: seq, Last: seq})
+}
+
+// admitted is how many messages of a queue with priorities are looked at while
+// the state is locked.
+const admitted = 4096
+
+// admit puts what has come since into back; false when there is more. The caller
+// holds the state's lock.
+func (q *served) admit(sq *queue.Queue) bool {
+	for range admitted {
+		it, ok := sq.After(q.cursor)
+		if !ok {
+			return true
+		}
+		if !q.taken(it.Seq) {
+			q.back.push(q.key(it.Seq, it.Priority))
+		}
+		q.cursor = it.Seq
+	}
+	return false
 }
 
 // item finds the next ready message: the lowest number that came back or was
-// never out. The caller holds the state's lock. It is not taken yet: see taken.
+// never out, of the highest priority. The caller holds the state's lock. It is
+// not taken yet: see take.
 func (q *served) item(sq *queue.Queue) (queue.Item, bool) {
 	for len(q.back) > 0 {
-		if it, ok := sq.Lookup(q.back[0]); ok && !q.isOut(it.Seq) {
+		seq := q.back[0].seq()
+		if it, ok := sq.Lookup(seq); ok && !q.taken(seq) {
 			return it, true
 		}
-		heap.Pop(&q.back) // settled meanwhile: purged, or answered by an earlier holder
+		q.back.pop() // settled meanwhile: purged, expired, or answered by an earlier holder
 	}
-	for {
+	for !q.prioritized() {
 		it, ok := sq.After(q.cursor)
 		if !ok {
 			return it, false
 		}
-		if _, answered := q.gone[it.Seq]; !answered && !q.isOut(it.Seq) {
+		if !q.taken(it.Seq) {
 			return it, true
 		}
-		delete(q.gone, it.Seq)
 		q.cursor = it.Seq
 	}
+	return queue.Item{}, false
 }
 
-// taken moves past the message that item returned.
-func (q *served) taken(it queue.Item) {
-	if len(q.back) == 0 || q.back[0] != it.Seq {
+// take moves past the message that item returned.
+func (q *served) take(it queue.Item) {
+	if len(q.back) == 0 || q.back[0].seq() != it.Seq {
 		q.cursor = it.Seq
 		return
 	}
-	for len(q.back) > 0 && q.back[0] == it.Seq { // twice when a requeue was told twice, over a stream that broke
-		heap.Pop(&q.back)
+	for len(q.back) > 0 && q.back[0].seq() == it.Seq { // twice when a requeue was told twice, over a stream that broke
+		q.back.pop()
 	}
 }
 
 // ready counts the messages that wait for a consumer. The caller holds the state's lock.
 func (q *served) ready(sq *queue.Queue) uint64 {
-	busy := uint64(len(q.out) + q.leaving)
-	if n := sq.Messages(); n > busy {
-		return n - busy
-	}
-	return 0
+	return less(sq.Messages(), uint64(len(q.out)+q.leaving))
 }
 
-// seqHeap is a heap of sequence numbers, lowest first.
-type seqHeap []uint64
-
-func (h seqHeap) Len() int           { return len(h) }
-func (h seqHeap) Less(i, j int) bool { return h[i] < h[j] }
-func (h seqHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *seqHeap) Push(x any)        { *h = append(*h, x.(uint64)) }
-func (h *seqHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+// readyBytes is the size of their bodies, as far as known.
+func (q *served) readyBytes(sq *queue.Queue) uint64 {
+	return less(sq.Bytes(), q.outBytes+q.leavingBytes)
 }
+
+func less(n, by uint64) uint64 { return n - min(n, by) }

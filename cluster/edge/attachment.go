@@ -163,7 +163,8 @@ func (a *attachment) resumption() []leader.Request {
 			after = append(after, leader.Cancel{Sub: id})
 		}
 		requests = append(requests, leader.Resume{
-			Sub: id, Queue: s.queue, Consumer: consumer, Cancelled: s.state != standing, Held: a.heldBy(s)})
+			Sub: id, Queue: s.queue, Consumer: consumer, Cancelled: s.state != standing, Held: a.heldBy(s),
+			Get: s.sink == nil, Active: s.active && s.state == standing})
 		a.queue(s, true) // answers that were not told yet
 	}
 	requests = append(requests, leader.Resumed{})
@@ -261,7 +262,7 @@ func (a *attachment) event(link *consumeLink, ev leader.Event) {
 		}
 	case leader.Subscribed:
 		if s := a.subs[ev.Sub]; s != nil && s.state == asking {
-			s.subscribed(ev.Err)
+			s.subscribed(ev)
 		}
 	case leader.Got:
 		if s := a.subs[ev.Sub]; s != nil && s.state == getting {
@@ -270,6 +271,10 @@ func (a *attachment) event(link *consumeLink, ev leader.Event) {
 	case leader.Cancelled:
 		if s := a.subs[ev.Sub]; s != nil {
 			sink, gone = s.cancelled(ev.Err)
+		}
+	case leader.Active:
+		if s := a.subs[ev.Sub]; s != nil {
+			s.active = ev.Active
 		}
 	case leader.Settled:
 		a.settled(ev.Number)

@@ -11,10 +11,28 @@ import (
 	pb "github.com/warrenmq/warren/proto"
 )
 
-// Counts counts a queue's messages and consumers at its leader.
+// Counts counts a queue's messages and consumers at its leader, for queue.declare:
+// an unused queue lives longer for it.
 func (e *Edge) Counts(ctx context.Context, id queue.ID) (leader.Counts, error) {
 	r, err := e.call(ctx, id, &pb.CallRequest{Call: &pb.CallRequest_Counts{Counts: true}})
-	return leader.Counts{Ready: r.GetReady(), Unacked: r.GetUnacked(), Consumers: int(r.GetConsumers())}, err
+	return fromCounts(r), err
+}
+
+// Observe counts as Counts does, for listings: an unused queue stays so.
+func (e *Edge) Observe(ctx context.Context, id queue.ID) (leader.Counts, error) {
+	r, err := e.call(ctx, id, &pb.CallRequest{Call: &pb.CallRequest_Observe{Observe: true}})
+	return fromCounts(r), err
+}
+
+func toCounts(c leader.Counts) *pb.CallReply {
+	return &pb.CallReply{Ready: c.Ready, Unacked: c.Unacked, Consumers: uint64(c.Consumers), Active: uint64(c.Active), DeadLetters: c.DeadLetters}
+}
+
+func fromCounts(r *pb.CallReply) leader.Counts {
+	return leader.Counts{
+		Ready: r.GetReady(), Unacked: r.GetUnacked(), Consumers: int(r.GetConsumers()),
+		Active: int(r.GetActive()), DeadLetters: r.GetDeadLetters(),
+	}
 }
 
 // Purge drops a queue's ready messages.
@@ -107,7 +125,11 @@ func callEngine(ctx context.Context, engine *leader.Engine, r *pb.CallRequest) (
 	case *pb.CallRequest_Counts:
 		var c leader.Counts
 		c, err = engine.Counts(ctx, id)
-		reply.Ready, reply.Unacked, reply.Consumers = c.Ready, c.Unacked, uint64(c.Consumers)
+		reply = toCounts(c)
+	case *pb.CallRequest_Observe:
+		var c leader.Counts
+		c, err = engine.Observe(ctx, id)
+		reply = toCounts(c)
 	case *pb.CallRequest_Purge:
 		reply.Ready, err = engine.Purge(ctx, id)
 	case *pb.CallRequest_Seal:

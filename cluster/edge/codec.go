@@ -3,6 +3,8 @@ package edge
 import (
 	"encoding/binary"
 	"errors"
+	"math"
+	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
@@ -12,7 +14,7 @@ import (
 // Deliveries travel as one byte string, so that an edge takes them apart
 // without copying bodies:
 //
-//	delivery: uvarint seq, flags, uvarint returned, exchange, routing key, properties, body
+//	delivery: uvarint seq, flags, uvarint returned, uvarint failed, exchange, routing key, properties, body
 //	flags: 1 redelivered; strings and bytes: uvarint length first
 const flagRedelivered = 1
 
@@ -26,6 +28,7 @@ func appendDelivery(dst []byte, d *leader.Delivery) []byte {
 	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(d.Returned))
+	dst = binary.AppendUvarint(dst, uint64(d.Failed))
 	dst = binary.AppendUvarint(dst, uint64(len(d.Message.Exchange)))
 	dst = append(dst, d.Message.Exchange...)
 	dst = binary.AppendUvarint(dst, uint64(len(d.Message.RoutingKey)))
@@ -38,7 +41,7 @@ func appendDelivery(dst []byte, d *leader.Delivery) []byte {
 
 func deliverySize(d *leader.Delivery) int {
 	m := &d.Message
-	return 5*binary.MaxVarintLen32 + binary.MaxVarintLen64 + 1 + len(m.Exchange) + len(m.RoutingKey) + len(m.Properties) + len(m.Body)
+	return 6*binary.MaxVarintLen32 + binary.MaxVarintLen64 + 1 + len(m.Exchange) + len(m.RoutingKey) + len(m.Properties) + len(m.Body)
 }
 
 // reader takes deliveries apart. Names that repeat are not copied again.
@@ -54,6 +57,14 @@ func (r *reader) uvarint() (uint64, error) {
 	}
 	r.b = r.b[n:]
 	return v, nil
+}
+
+func (r *reader) uvarint32() (uint32, error) {
+	v, err := r.uvarint()
+	if err != nil || v > math.MaxUint32 {
+		return 0, errDeliveries
+	}
+	return uint32(v), nil
 }
 
 func (r *reader) bytes() ([]byte, error) {
@@ -82,11 +93,12 @@ func (r *reader) delivery() (d leader.Delivery, err error) {
 	}
 	d.Redelivered = r.b[0]&flagRedelivered != 0
 	r.b = r.b[1:]
-	returned, err := r.uvarint()
-	if err != nil {
+	if d.Returned, err = r.uvarint32(); err != nil {
 		return d, err
 	}
-	d.Returned = uint32(returned)
+	if d.Failed, err = r.uvarint32(); err != nil {
+		return d, err
+	}
 	var parts [4][]byte
 	for i := range parts {
 		if parts[i], err = r.bytes(); err != nil {
@@ -125,6 +137,7 @@ var outcomes = []error{
 	4: leader.ErrNotLeading,
 	5: leader.ErrInUse,
 	6: leader.ErrNotEmpty,
+	7: leader.ErrSingleActive,
 }
 
 func toOutcome(err error) *pb.Outcome {
@@ -166,17 +179,25 @@ func fromRanges(rs []*pb.Range) []queue.Range {
 }
 
 func toConsumer(c leader.Consumer) *pb.Consumer {
-	return &pb.Consumer{
+	p := &pb.Consumer{
 		Tag: c.Tag, NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority,
 		Messages: int64(c.Messages), Bytes: c.Bytes, Connection: c.Connection, Channel: uint32(c.Channel),
 	}
+	if !c.Since.IsZero() {
+		p.Since = c.Since.UnixNano()
+	}
+	return p
 }
 
 func fromConsumer(c *pb.Consumer) leader.Consumer {
-	return leader.Consumer{
+	l := leader.Consumer{
 		Tag: c.GetTag(), NoAck: c.GetNoAck(), Exclusive: c.GetExclusive(), Priority: c.GetPriority(),
 		Messages: int(c.GetMessages()), Bytes: c.GetBytes(), Connection: c.GetConnection(), Channel: uint16(c.GetChannel()),
 	}
+	if since := c.GetSince(); since != 0 {
+		l.Since = time.Unix(0, since)
+	}
+	return l
 }
 
 // toRequest and fromRequest carry broker/leader's requests over the wire.
@@ -187,7 +208,7 @@ func toRequest(r leader.Request) *pb.ConsumeRequest {
 			Sub: r.Sub, Queue: uint64(r.Queue), Consumer: toConsumer(r.Consumer)}}}
 	case leader.Resume:
 		return &pb.ConsumeRequest{Request: &pb.ConsumeRequest_Resume{Resume: &pb.Resume{
-			Sub: r.Sub, Queue: uint64(r.Queue), Consumer: toConsumer(r.Consumer), Cancelled: r.Cancelled, Held: toRanges(r.Held)}}}
+			Sub: r.Sub, Queue: uint64(r.Queue), Consumer: toConsumer(r.Consumer), Cancelled: r.Cancelled, Held: toRanges(r.Held), Get: r.Get, Active: r.Active}}}
 	case leader.Resumed:
 		return &pb.ConsumeRequest{Request: &pb.ConsumeRequest_Resumed{Resumed: &pb.Resumed{}}}
 	case leader.Get:
@@ -211,7 +232,7 @@ func fromRequest(r *pb.ConsumeRequest) (leader.Request, bool) {
 		return leader.Subscribe{Sub: r.Subscribe.Sub, Queue: queue.ID(r.Subscribe.Queue), Consumer: fromConsumer(r.Subscribe.Consumer)}, true
 	case *pb.ConsumeRequest_Resume:
 		return leader.Resume{Sub: r.Resume.Sub, Queue: queue.ID(r.Resume.Queue), Consumer: fromConsumer(r.Resume.Consumer),
-			Cancelled: r.Resume.Cancelled, Held: fromRanges(r.Resume.Held)}, true
+			Cancelled: r.Resume.Cancelled, Held: fromRanges(r.Resume.Held), Get: r.Resume.Get, Active: r.Resume.Active}, true
 	case *pb.ConsumeRequest_Resumed:
 		return leader.Resumed{}, true
 	case *pb.ConsumeRequest_Get:
@@ -243,7 +264,8 @@ func toEvent(term uint64, ev leader.Event) *pb.ConsumeEvent {
 		}
 		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Deliveries{Deliveries: b}}
 	case leader.Subscribed:
-		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Subscribed{Subscribed: toOutcome(ev.Err)}}
+		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Subscribed{
+			Subscribed: &pb.Subscribed{Outcome: toOutcome(ev.Err), Active: ev.Active}}}
 	case leader.Got:
 		got := &pb.GotMessage{Outcome: toOutcome(ev.Err), Remaining: ev.Remaining}
 		if ev.OK {
@@ -252,6 +274,8 @@ func toEvent(term uint64, ev leader.Event) *pb.ConsumeEvent {
 		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Got{Got: got}}
 	case leader.Cancelled:
 		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Cancelled{Cancelled: toOutcome(ev.Err)}}
+	case leader.Active:
+		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Active{Active: ev.Active}}
 	case leader.Settled:
 		return &pb.ConsumeEvent{Term: term, Event: &pb.ConsumeEvent_Settled{Settled: ev.Number}}
 	}
@@ -264,7 +288,7 @@ func fromEvent(e *pb.ConsumeEvent) (leader.Event, error) {
 		list, err := decodeDeliveries(ev.Deliveries)
 		return leader.Deliveries{Sub: e.Sub, List: list}, err
 	case *pb.ConsumeEvent_Subscribed:
-		return leader.Subscribed{Sub: e.Sub, Err: fromOutcome(ev.Subscribed)}, nil
+		return leader.Subscribed{Sub: e.Sub, Active: ev.Subscribed.GetActive(), Err: fromOutcome(ev.Subscribed.GetOutcome())}, nil
 	case *pb.ConsumeEvent_Got:
 		got := leader.Got{Sub: e.Sub, Remaining: ev.Got.Remaining, Err: fromOutcome(ev.Got.Outcome)}
 		if len(ev.Got.Delivery) == 0 {
@@ -278,6 +302,8 @@ func fromEvent(e *pb.ConsumeEvent) (leader.Event, error) {
 		return got, nil
 	case *pb.ConsumeEvent_Cancelled:
 		return leader.Cancelled{Sub: e.Sub, Err: fromOutcome(ev.Cancelled)}, nil
+	case *pb.ConsumeEvent_Active:
+		return leader.Active{Sub: e.Sub, Active: ev.Active}, nil
 	case *pb.ConsumeEvent_Settled:
 		return leader.Settled{Number: ev.Settled}, nil
 	}

@@ -310,7 +310,7 @@ func TestConsumersResumeAtTheNextLeader(t *testing.T) {
 		time.Sleep(time.Second)
 		wantBodies(t, "what was requeued", h.take(), "2*")
 		c, err := r.edge.Counts(t.Context(), rigQueue)
-		if err != nil || c != (leader.Counts{Ready: 1, Unacked: 2, Consumers: 1}) {
+		if err != nil || c != (leader.Counts{Ready: 1, Unacked: 2, Consumers: 1, Active: 1}) {
 			t.Fatalf("Counts = %+v, %v", c, err)
 		}
 	})

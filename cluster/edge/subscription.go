@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
@@ -28,6 +29,7 @@ type subscription struct {
 	messages int   // credit left
 	bytes    int64 // credit left
 	held     map[uint64]struct{}
+	active   bool // gets messages: false while another is the single active consumer
 	queued   bool
 	asked    bool                             // Subscribe or Get was sent over the present link
 	answers  [leader.Unseen + 1][]queue.Range // not told yet
@@ -105,6 +107,9 @@ func (e *Edge) begin(id queue.ID, c leader.Consumer, sink Deliveries, state subS
 	e.subs++
 	n := e.subs
 	e.mu.Unlock()
+	if state == asking {
+		c.Since = time.Now()
+	}
 	s := &subscription{
 		a: a, id: n, queue: id, consumer: c, sink: sink, state: state,
 		messages: c.Messages, bytes: c.Bytes, held: make(map[uint64]struct{}),
@@ -169,6 +174,15 @@ func (h *Subscription) Cancel(ctx context.Context) error {
 		s.state = holding
 	}
 	return errors.Join(leader.ErrUnavailable, ctx.Err())
+}
+
+// Active tells whether the queue's messages go to this consumer: false while
+// another is its single active one.
+func (h *Subscription) Active() bool {
+	s := h.s
+	s.a.mu.Lock()
+	defer s.a.mu.Unlock()
+	return s.active
 }
 
 // Release ends the subscription: what it holds is requeued.
@@ -303,14 +317,14 @@ func (s *subscription) delivered(list []leader.Delivery) (Deliveries, []leader.D
 }
 
 // subscribed takes the answer to Subscribe. The caller holds a.mu.
-func (s *subscription) subscribed(err error) {
-	if err != nil {
+func (s *subscription) subscribed(ev leader.Subscribed) {
+	if ev.Err != nil {
 		s.state = released
 		delete(s.a.subs, s.id)
 	} else {
-		s.state = standing
+		s.state, s.active = standing, ev.Active
 	}
-	s.outcome <- err
+	s.outcome <- ev.Err
 }
 
 // gotten takes the answer to Get. The caller holds a.mu.
