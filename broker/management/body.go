@@ -3,7 +3,7 @@ package management
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -42,14 +42,6 @@ func body(w http.ResponseWriter, r *http.Request, keys ...string) (f fields, ok 
 	return f, true
 }
 
-// atom writes a name as Erlang does, which is what clients see in reasons.
-func atom(s string) string {
-	if strings.Contains(s, "-") {
-		return "'" + s + "'"
-	}
-	return s
-}
-
 // parseFields reads a JSON object; an empty body stands for the empty one.
 func parseFields(raw []byte) (f fields, reason string) {
 	switch string(raw) {
@@ -78,7 +70,7 @@ func parseJSON(raw []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something follows the JSON value")
+		return nil, errors.New("something follows the JSON value")
 	}
 	return numbers(v), nil
 }

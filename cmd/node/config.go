@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/meta"
 )
@@ -25,17 +26,35 @@ type Config struct {
 	DataDir string
 	Version string
 
-	Listen        string   // AMQP clients: ":5672"
-	Gossip        string   // "127.0.0.1:7946"
-	Peer          string   // gRPC between nodes: "127.0.0.1:7947"
-	Advertise     string   // host that other nodes reach this one at: found from Gossip
-	Seeds         []string // host:port of gossip, DNS names, or file:/path
-	Expect        int      // nodes that form the cluster together; 0: only ever join one
-	Secret        string   // of the cluster; "": loopback only
-	Zone          string
-	LoopbackUsers []string // nil: guest; empty: none
-	Product       string   // what connection.start says: "RabbitMQ"
-	ClusterName   string   // likewise: "warren"
+	Listen         string   // AMQP clients: ":5672"
+	Gossip         string   // "127.0.0.1:7946"
+	Peer           string   // gRPC between nodes: "127.0.0.1:7947"
+	Advertise      string   // host that other nodes reach this one at: found from Gossip
+	Seeds          []string // host:port of gossip, DNS names, or file:/path
+	Expect         int      // nodes that form the cluster together; 0: only ever join one
+	Secret         string   // of the cluster; "": loopback only
+	Zone           string
+	LoopbackUsers  []string // nil: guest; empty: none
+	Product        string   // what connection.start says: "RabbitMQ"
+	ProductVersion string   // likewise: "4.2.0"
+	ClusterName    string   // likewise: "warren"
+
+	// What clients may have; zero values are broker/connection's defaults.
+	ChannelMax      uint16
+	FrameMax        uint32
+	Heartbeat       time.Duration
+	MaxConnections  int
+	MaxChannels     int
+	MaxConsumers    int
+	MaxMessageBytes uint64
+	Prefetch        int
+	ConsumerTimeout time.Duration
+
+	// Memory and disk: cluster/alarm's defaults. MemoryLimit hears the watermark in
+	// bytes; it may be nil.
+	Watermark     alarm.Limit
+	DiskFreeLimit alarm.Limit
+	MemoryLimit   func(bytes uint64)
 
 	// TransientBytes bounds the messages of the queues in this node's memory:
 	// 1 GiB. At the bound their publishers wait.
@@ -61,6 +80,8 @@ type World struct {
 	MetaStores func(dir string) (meta.Stores, io.Closer, error)
 	Stable     func(path string) (Stable, error)
 	Snapshots  func(dir string, group uint64) (raft.SnapshotStore, error)
+	// Resources measure memory and the disk of a data folder.
+	Resources func(dataDir string) alarm.Resources
 	// Ready hears that the node serves.
 	Ready func(*Node)
 	// NoControl leaves out the control socket.
@@ -91,6 +112,7 @@ func (c Config) withDefaults() Config {
 	text(&c.Gossip, "127.0.0.1:7946")
 	text(&c.Peer, "127.0.0.1:7947")
 	text(&c.Product, "RabbitMQ")
+	text(&c.ProductVersion, "4.2.0")
 	text(&c.ClusterName, "warren")
 	if c.TransientBytes == 0 {
 		c.TransientBytes = 1 << 30

@@ -22,17 +22,20 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/connection"
 	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/management"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/routing"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/transient"
 	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/edge"
 	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/membership"
 	"github.com/warrenmq/warren/cluster/meta"
 	"github.com/warrenmq/warren/cluster/peer"
+	"github.com/warrenmq/warren/cluster/roster"
 	"github.com/warrenmq/warren/cluster/security"
 )
 
@@ -69,10 +72,16 @@ type Node struct {
 	transient   *transient.Log
 	routes      *routing.Table
 	checker     *auth.Checker
+	alarms      *alarm.Alarms
+	roster      *roster.Roster
+	management  *management.Server
 
-	clients net.Listener
-	closers []io.Closer // in the order they were opened
-	ready   atomic.Bool
+	clients  net.Listener
+	listener atomic.Pointer[connection.Listener] // nil before clients are served
+	peerAddr string
+	started  time.Time
+	closers  []io.Closer // in the order they were opened
+	ready    atomic.Bool
 }
 
 // Run runs a node until ctx ends or a part of it fails.
@@ -80,7 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	n := &Node{cfg: cfg.withDefaults()}
+	n := &Node{cfg: cfg.withDefaults(), started: time.Now()}
 	n.logger = n.cfg.Logger
 	peers, err := n.open()
 	if err != nil {
@@ -195,6 +204,7 @@ func (n *Node) close() error {
 
 // assemble makes the parts; nothing runs yet.
 func (n *Node) assemble(peerAddr string) error {
+	n.peerAddr = peerAddr
 	if err := n.assemblePeers(peerAddr); err != nil {
 		return err
 	}
@@ -216,7 +226,7 @@ func (n *Node) assemble(peerAddr string) error {
 		n.definitions.Changed(changes)
 		n.engines.Changed(changes)
 	})
-	return nil
+	return n.assembleOperators()
 }
 
 func (n *Node) hasVHost(name string) (ok bool) {
@@ -265,8 +275,14 @@ func (n *Node) assemblePeers(peerAddr string) (err error) {
 	if n.conns, err = peer.NewConns(conns); err != nil {
 		return err
 	}
-	n.transports, err = peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: n.conns, Lease: lease, Logger: n.logger}, n.server)
-	return err
+	n.transports, err = peer.NewTransports(peer.TransportsConfig{
+		Identity: identity, Conns: n.conns, Lease: lease, Alarms: n.heardAlarms, Logger: n.logger,
+	}, n.server)
+	if err != nil {
+		return err
+	}
+	n.members.Watch(n.linkTo)
+	return n.assembleAlarms()
 }
 
 // openCall names the calls between nodes that belong to no cluster yet.
@@ -305,6 +321,7 @@ func (n *Node) metaMembers() []meta.Member {
 func (n *Node) assembleQueues() (err error) {
 	n.liveness = &cluster.Liveness{Self: n.self, Peers: n.peers}
 	n.conns.WatchDead(n.liveness.Dead)
+	n.conns.WatchDead(n.alarms.Gone)
 	n.conns.Watch(func(id string, up bool) {
 		if up {
 			n.liveness.Up(id)
@@ -421,6 +438,7 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 	p.start("connections to nodes", n.conns.Run)
 	p.start("server for nodes", func(ctx context.Context) error { return n.server.Run(ctx, peers) })
 	p.start("raft transports", n.transports.Run)
+	p.start("alarms", n.alarms.Run)
 	p.start("meta group", n.meta.Run)
 	if err := p.waitFor(ctx, n.meta.Formed()); err != nil || ctx.Err() != nil {
 		return err
@@ -456,14 +474,23 @@ func (n *Node) serveClients(p *parts) error {
 		Queues:        queues{n.edge, n.definitions},
 		Authenticator: n.checker,
 		Routes:        n.routes,
+		Alarms:        n.alarms,
+		Admission:     admission{n.roster, n.meta},
 		Logger:        n.logger,
-		Product:       n.cfg.Product,
-		ClusterName:   n.cfg.ClusterName,
-		Information:   "Warren " + n.cfg.Version,
+
+		Product:     n.cfg.Product,
+		Version:     n.cfg.ProductVersion,
+		ClusterName: n.cfg.ClusterName,
+		Information: "Warren " + n.cfg.Version,
+
+		ChannelMax: n.cfg.ChannelMax, FrameMax: n.cfg.FrameMax, Heartbeat: n.cfg.Heartbeat,
+		MaxConnections: n.cfg.MaxConnections, MaxChannels: n.cfg.MaxChannels, MaxConsumers: n.cfg.MaxConsumers,
+		MaxMessageBytes: n.cfg.MaxMessageBytes, Prefetch: n.cfg.Prefetch, ConsumerTimeout: n.cfg.ConsumerTimeout,
 	})
 	if err != nil {
 		return err
 	}
+	n.listener.Store(l)
 	p.start("AMQP", l.Run)
 	n.ready.Store(true)
 	n.logger.Info("Server startup complete", "node", n.cfg.Name, "amqp", n.clients.Addr().String(), "cluster", n.meta.ClusterID())

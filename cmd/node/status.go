@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cmd/control"
 )
 
@@ -64,6 +67,10 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	if err := os.Chmod(path, 0o600); err != nil { // whoever may open it may do everything
+		ln.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -75,7 +82,9 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	mux.HandleFunc("PUT /limits/memory", n.setLimit(alarm.ParseWatermark, n.alarms.SetWatermark))
+	mux.HandleFunc("PUT /limits/disk", n.setLimit(alarm.ParseDiskFreeLimit, n.alarms.SetDiskFreeLimit))
+	server := &http.Server{Handler: n.control(mux), ReadHeaderTimeout: 5 * time.Second}
 	return func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { server.Close() })
 		defer stop()
@@ -84,4 +93,38 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 		}
 		return nil
 	}, nil
+}
+
+// control answers what is under /api as RabbitMQ's management does, the rest by
+// mux, which would not leave an escaped slash as it is.
+func (n *Node) control(mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.EscapedPath(), "/api/") {
+			n.management.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// maxLimitBytes bounds the text of a limit.
+const maxLimitBytes = 64
+
+// setLimit sets a limit of this node until it restarts.
+func (n *Node) setLimit(parse func(string) (alarm.Limit, error), set func(alarm.Limit)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLimitBytes))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		limit, err := parse(string(text))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		set(limit)
+		n.logger.Info("audit", "who", "local", "what", r.URL.Path, "limit", limit.String())
+		w.WriteHeader(http.StatusNoContent)
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/log/stable"
 	"github.com/warrenmq/warren/cluster/meta"
@@ -51,6 +52,9 @@ func (w World) withDefaults() World {
 			}
 			return raft.NewFileSnapshotStore(dir, snapshotsKept, io.Discard)
 		}
+	}
+	if w.Resources == nil {
+		w.Resources = func(dataDir string) alarm.Resources { return alarm.NewMachine(dataDir) }
 	}
 	if w.Ready == nil {
 		w.Ready = func(*Node) {}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/log/memfs"
 	"github.com/warrenmq/warren/cluster/membership/memnet"
 	"github.com/warrenmq/warren/cluster/meta"
@@ -224,6 +225,7 @@ func (m *Machine) config(p *process) node.Config {
 				close(p.ready)
 			},
 			NoControl: true,
+			Resources: func(string) alarm.Resources { return roomy{} },
 		},
 	}
 	for _, other := range m.c.Machines {
@@ -231,6 +233,12 @@ func (m *Machine) config(p *process) node.Config {
 	}
 	return cfg
 }
+
+// roomy is a machine that is never short.
+type roomy struct{}
+
+func (roomy) Memory() (used, total uint64, err error) { return 1 << 20, 1 << 30, nil }
+func (roomy) DiskFree() (uint64, error)               { return 1 << 40, nil }
 
 func (p *process) group(id uint64) *store { return p.store(fmt.Sprint("group ", id)) }
 
