@@ -138,7 +138,9 @@ func (c *Conn) finish() Item {
 		if told.Method == nil && it.Method != nil {
 			told = it
 		}
-		c.record(it)
+		if !it.heartbeat {
+			c.record(it)
+		}
 		if it.end {
 			c.over = true
 			return told

@@ -236,7 +236,8 @@ func framing() []Scenario {
 			+ c1 < header "AMQP" 3 1 0 0`, Run: greeting("hello, broker")},
 
 		// A8: limits of the handshake.
-		{Name: "A8/a frame above 8192 before tune", Run: func(s *S) {
+		{Name: "A8/a frame above 8192 before tune", Source: toldInHandshake, Delta: `
+			+ c1 < connection.close 501 "FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,9227,8184}" (0,0)`, Run: func(s *S) {
 			c := s.Dial()
 			c.Bytes("header", []byte(wire.ProtocolHeader))
 			c.Expect()
