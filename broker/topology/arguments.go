@@ -3,70 +3,62 @@ package topology
 import (
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // The queue types that x-queue-type may name. Warren keeps classic and quorum
-// queues alike: replicated when durable, with every feature of both.
+// queues alike: replicated when durable, with every feature of both. A stream is
+// another thing, which Warren does not have: it is refused like a type that nobody
+// knows, and never silently made a queue.
 const (
 	classic = "classic"
 	quorum  = "quorum"
-	stream  = "stream"
 
 	queueType = "x-queue-type"
 )
 
-// argument is a queue argument that the broker knows: who may carry it and how its
-// value is checked. Arguments that are not listed are kept and never looked at.
+// argument is a queue argument that the broker knows: whether a queue may carry it and
+// how its value is checked. Arguments that are not listed are kept and never looked at.
 type argument struct {
-	name   string
-	queue  bool // for classic and quorum queues
-	stream bool // for streams
-	check  func(v any, all Arguments) string
+	name  string
+	ours  bool // false: a stream's
+	check func(v any, all Arguments) string
 }
 
 // arguments is in RabbitMQ's order, because the first fault is the one that is told.
 var arguments = [...]argument{
-	{"x-expires", true, false, checkExpires},
-	{"x-message-ttl", true, false, checkTTL},
-	{deadLetterExchange, true, false, checkString},
-	{"x-dead-letter-routing-key", true, false, checkDeadLetterKey},
-	{"x-dead-letter-strategy", true, false, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
-	{"x-max-length", true, false, checkNotNegative},
-	{"x-max-length-bytes", true, true, checkNotNegative},
-	{"x-max-in-memory-length", true, false, checkNotNegative},
-	{"x-max-in-memory-bytes", true, false, checkNotNegative},
-	{"x-max-priority", true, false, checkMaxPriority},
-	{"x-overflow", true, false, oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")},
-	{"x-queue-mode", true, false, nil},
-	{"x-queue-version", true, false, nil},
-	{"x-single-active-consumer", true, false, checkBool},
-	{"x-consumer-timeout", true, false, checkNotNegative},
-	{"x-consumer-disconnected-timeout", true, false, checkNotNegative},
-	{queueType, true, true, checkQueueType},
-	{"x-quorum-initial-group-size", true, false, checkGroupSize},
-	{"x-max-age", false, true, checkMaxAge},
-	{"x-stream-max-segment-size-bytes", false, true, checkNotNegative},
-	{"x-stream-filter-size-bytes", false, true, checkNotNegative},
-	{"x-initial-cluster-size", false, true, checkGroupSize},
-	{"x-queue-leader-locator", true, true,
+	{"x-expires", true, checkExpires},
+	{"x-message-ttl", true, checkTTL},
+	{deadLetterExchange, true, checkString},
+	{"x-dead-letter-routing-key", true, checkDeadLetterKey},
+	{"x-dead-letter-strategy", true, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
+	{"x-max-length", true, checkNotNegative},
+	{"x-max-length-bytes", true, checkNotNegative},
+	{"x-max-in-memory-length", true, checkNotNegative},
+	{"x-max-in-memory-bytes", true, checkNotNegative},
+	{"x-max-priority", true, checkMaxPriority},
+	{"x-overflow", true, oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")},
+	{"x-queue-mode", true, nil},
+	{"x-queue-version", true, nil},
+	{"x-single-active-consumer", true, checkBool},
+	{"x-consumer-timeout", true, checkNotNegative},
+	{"x-consumer-disconnected-timeout", true, checkNotNegative},
+	{queueType, true, checkQueueType},
+	{"x-quorum-initial-group-size", true, checkGroupSize},
+	{"x-max-age", false, nil},
+	{"x-stream-max-segment-size-bytes", false, nil},
+	{"x-stream-filter-size-bytes", false, nil},
+	{"x-initial-cluster-size", false, nil},
+	{"x-queue-leader-locator", true,
 		oneOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders", "min-masters")},
-	{"x-queue-master-locator", true, false, nil},
-	{"x-member-placement-tag", true, false, checkPlacementTag},
-	{"x-delivery-limit", true, false, nil},
-	{"x-delayed-retry-type", true, false, nil},
-	{"x-delayed-retry-min", true, false, nil},
-	{"x-delayed-retry-max", true, false, nil},
+	{"x-queue-master-locator", true, nil},
+	{"x-member-placement-tag", true, checkPlacementTag},
+	{"x-delivery-limit", true, nil},
+	{"x-delayed-retry-type", true, nil},
+	{"x-delayed-retry-min", true, nil},
+	{"x-delayed-retry-max", true, nil},
 }
 
 const deadLetterExchange = "x-dead-letter-exchange"
-
-func (a *argument) allowed(queueType string) bool {
-	if queueType == stream {
-		return a.stream
-	}
-	return a.queue
-}
 
 // checkQueueArguments refuses what RabbitMQ refuses when a queue is made.
 func checkQueueArguments(q *Queue) error {
@@ -88,7 +80,7 @@ func checkQueueArguments(q *Queue) error {
 		v, ok := q.Arguments[a.name]
 		switch {
 		case !ok:
-		case !a.allowed(q.Type()):
+		case !a.ours:
 			if foreign == "" {
 				foreign = a.name
 			}
@@ -193,7 +185,7 @@ func checkDeadLetterKey(v any, all Arguments) string {
 
 func checkQueueType(v any, _ Arguments) string {
 	switch v {
-	case classic, quorum, stream:
+	case classic, quorum:
 		return ""
 	}
 	if s, ok := v.(string); ok {
@@ -207,20 +199,6 @@ func checkPlacementTag(v any, all Arguments) string {
 		return "invalid_member_placement_tag_arg"
 	}
 	return checkString(v, all)
-}
-
-// checkMaxAge takes a positive number and one of the units Y M D h m s.
-func checkMaxAge(v any, all Arguments) string {
-	if fault := checkString(v, all); fault != "" {
-		return fault
-	}
-	s := v.(string)
-	digits := strings.TrimRight(s, "YMDhms")
-	isDigit := func(r rune) bool { return r >= '0' && r <= '9' }
-	if len(s) != len(digits)+1 || strings.Trim(digits, "0") == "" || strings.TrimLeftFunc(digits, isDigit) != "" {
-		return "invalid_max_age"
-	}
-	return ""
 }
 
 func oneOf(fault string, allowed ...string) func(any, Arguments) string {

@@ -17,7 +17,7 @@ func (t *Topology) bind(c Bind) (Result, error) {
 	if !v.has(b.end()) {
 		return Result{}, notFound(b.destination())
 	}
-	if err := checkBinding(x, &b); err != nil {
+	if err := v.checkBinding(x, &b); err != nil {
 		return Result{}, err
 	}
 	if err := v.checkOwner(&b, c.Connection); err != nil {
@@ -27,6 +27,8 @@ func (t *Topology) bind(c Bind) (Result, error) {
 	if v.from[b.Source][key] != nil {
 		return Result{}, nil
 	}
+	t.serial++
+	b.Serial = t.serial
 	v.link(key, &b)
 	return Result{Created: true, Changes: []Change{v.bindingChange(BindingAdded, &b)}}, nil
 }
@@ -46,7 +48,7 @@ func (t *Topology) unbind(c Unbind) (Result, error) {
 		return Result{}, err
 	}
 	sources, changes := v.removeBindings(bindings{key: old}, nil)
-	return Result{Changes: v.autoDelete(sources, changes)}, nil
+	return Result{Changes: t.autoDelete(v, sources, changes)}, nil
 }
 
 // bindingEnds finds the vhost and the source of a binding and refuses the default exchange.
@@ -68,36 +70,6 @@ func (t *Topology) bindingEnds(b *Binding) (*vhost, *Exchange, error) {
 	}
 	return v, v.exchanges[b.Source], nil
 }
-
-// checkBinding is what the type of the source asks of a binding.
-func checkBinding(x *Exchange, b *Binding) error {
-	if err := checkLength("routing key", b.RoutingKey); err != nil {
-		return err
-	}
-	if err := checkArgumentsValid(b.Arguments, exchangeNamed(b.VHost, b.Source)); err != nil {
-		return err
-	}
-	if x.Type != Headers {
-		return nil
-	}
-	match, ok := b.Arguments[HeadersMatch]
-	if !ok {
-		return nil
-	}
-	switch match {
-	case "all", "any", "all-with-x", "any-with-x":
-		return nil
-	}
-	if _, ok := match.(string); ok {
-		return refuse(ErrPreconditionFailed,
-			"Invalid x-match field value %s; expected all, any, all-with-x, or any-with-x", term(match))
-	}
-	return refuse(ErrPreconditionFailed,
-		"Invalid x-match field type %s (value %s); expected longstr", fieldType(match), term(match))
-}
-
-// HeadersMatch is the binding argument that says how a headers exchange compares.
-const HeadersMatch = "x-match"
 
 func (b *Binding) end() end { return end{b.Destination, b.ToExchange} }
 
@@ -168,7 +140,7 @@ func unlink[K comparable](m map[K]bindings, k K, key string) {
 }
 
 func (v *vhost) bindingChange(kind ChangeKind, b *Binding) Change {
-	c := Change{Kind: kind, VHost: v.Name, Binding: b}
+	c := Change{Kind: kind, VHost: v.name, Binding: b}
 	if !b.ToExchange {
 		c.Queue = v.queues[b.Destination]
 	}

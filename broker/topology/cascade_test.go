@@ -84,8 +84,18 @@ func TestRemovalTakesWhatDependsOnIt(t *testing.T) {
 			[]Command{DeclareVHost{VHost: VHost{Name: "v"}}, DeclareQueue{Queue: Queue{VHost: "v", Name: "q", Exclusive: true, Owner: "c", Home: "h"}},
 				Bind{Binding: Binding{VHost: "v", Source: "amq.fanout", Destination: "q"}, Connection: "c"}},
 			DeleteVHost{Name: "v"},
-			[]string{"-b amq.fanout>q", "-q q", "-x ", "-x amq.direct", "-x amq.fanout", "-x amq.headers", "-x amq.match",
-				"-x amq.rabbitmq.trace", "-x amq.topic", "3 v"}},
+			[]string{"-b amq.fanout>q", "-x ", "-x amq.direct", "-x amq.fanout", "-x amq.headers", "-x amq.match",
+				"-x amq.rabbitmq.trace", "-x amq.topic", "-q q", "3 v"}},
+		{"an exchange takes its hidden queue",
+			[]Command{durable("q", nil), ofType("late", Delayed, Arguments{"x-delayed-type": Direct}), bindQueue("late", "q", "k", nil)},
+			DeleteExchange{"/", "late", false},
+			[]string{"-b late>q", "-x late", "-q amq.delayed.late"}},
+		{"the cluster's restart takes what is not durable, and not the auto-delete exchanges that are",
+			[]Command{durable("q", nil), DeclareExchange{Exchange: Exchange{VHost: "/", Name: "v", Type: RecentHistory}}, bindQueue("v", "q", "", nil),
+				DeclareExchange{Exchange: Exchange{VHost: "/", Name: "s", Type: Fanout, AutoDelete: true, Durable: true}}, bindExchange("s", "v"),
+				DeclareExchange{Exchange: Exchange{VHost: "/", Name: "later", Type: Fanout}}},
+			DropVolatile{Through: 4},
+			[]string{"-b v>q", "-b s>v", "-x v", "-q amq.history.v"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			top := New()
@@ -103,7 +113,12 @@ func checkIndexes(t testing.TB, top *Topology) {
 	t.Helper()
 	queues, owned, homed := 0, 0, 0
 	for name, v := range top.vhosts {
-		queues += len(v.queues)
+		queues += len(v.queues) + len(v.hidden)
+		for _, q := range v.hidden {
+			if top.byID[q.ID] != q || !v.owns(q) {
+				t.Fatalf("hidden queue %+v is nobody's", q)
+			}
+		}
 		from, to := 0, 0
 		for source, bs := range v.from {
 			if v.exchanges[source] == nil || len(bs) == 0 {

@@ -76,6 +76,10 @@ type DropTransient struct {
 	BeforeEpoch uint64
 }
 
+// DropVolatile removes the exchanges that are not durable, with their bindings, of the
+// serials up to one: no process that was in the cluster at their declaration is left.
+type DropVolatile struct{ Through uint64 }
+
 // Bind adds a binding; an existing one is fine.
 type Bind struct {
 	Binding    Binding
@@ -100,5 +104,6 @@ func (DeclareQueue) command()    {}
 func (DeleteQueue) command()     {}
 func (DeleteOwned) command()     {}
 func (DropTransient) command()   {}
+func (DropVolatile) command()    {}
 func (Bind) command()            {}
 func (Unbind) command()          {}

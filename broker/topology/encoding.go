@@ -2,8 +2,11 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
+	"github.com/warrenmq/warren/broker/policy"
 	"github.com/warrenmq/warren/broker/queue"
 )
 
@@ -22,6 +25,11 @@ const (
 	kindDropTransient
 	kindBind
 	kindUnbind
+	kindUpdateVHost
+	kindSetVHostLimits
+	kindSetPolicy
+	kindClearPolicy
+	kindDropVolatile
 )
 
 // EncodeCommand is the form of a command in the meta group's log: a version byte, a
@@ -31,9 +39,26 @@ func EncodeCommand(c Command) []byte {
 	switch c := c.(type) {
 	case DeclareVHost:
 		w.byte(kindDeclareVHost)
-		w.string(c.VHost.Name)
+		w.vhost(&c.VHost)
+	case UpdateVHost:
+		w.byte(kindUpdateVHost)
+		w.vhost(&c.VHost)
 	case DeleteVHost:
 		w.byte(kindDeleteVHost)
+		w.string(c.Name)
+	case SetVHostLimits:
+		w.byte(kindSetVHostLimits)
+		w.string(c.VHost)
+		w.limits(c.Limits)
+	case SetPolicy:
+		w.byte(kindSetPolicy)
+		w.string(c.VHost)
+		w.bool(c.Operator)
+		w.policy(&c.Policy)
+	case ClearPolicy:
+		w.byte(kindClearPolicy)
+		w.string(c.VHost)
+		w.bool(c.Operator)
 		w.string(c.Name)
 	case DeclareExchange:
 		w.byte(kindDeclareExchange)
@@ -63,6 +88,9 @@ func EncodeCommand(c Command) []byte {
 		w.byte(kindDropTransient)
 		w.string(c.Home)
 		w.uint(c.BeforeEpoch)
+	case DropVolatile:
+		w.byte(kindDropVolatile)
+		w.uint(c.Through)
 	case Bind:
 		w.byte(kindBind)
 		w.string(c.Binding.VHost)
@@ -95,7 +123,17 @@ func DecodeCommand(b []byte) (Command, error) {
 func (r *reader) command() Command {
 	switch kind := r.byte(); kind {
 	case kindDeclareVHost:
-		return DeclareVHost{VHost{Name: r.string()}}
+		return DeclareVHost{r.vhost()}
+	case kindUpdateVHost:
+		return UpdateVHost{r.vhost()}
+	case kindSetVHostLimits:
+		return SetVHostLimits{VHost: r.string(), Limits: r.limits()}
+	case kindSetPolicy:
+		return SetPolicy{VHost: r.string(), Operator: r.bool(), Policy: r.policy()}
+	case kindClearPolicy:
+		return ClearPolicy{VHost: r.string(), Operator: r.bool(), Name: r.string()}
+	case kindDropVolatile:
+		return DropVolatile{Through: r.uint(math.MaxUint64)}
 	case kindDeleteVHost:
 		return DeleteVHost{Name: r.string()}
 	case kindDeclareExchange:
@@ -122,6 +160,68 @@ func (r *reader) command() Command {
 
 func (r *reader) id() queue.ID { return queue.ID(r.uint(math.MaxUint64)) }
 
+func (w *writer) vhost(v *VHost) {
+	w.string(v.Name)
+	w.string(v.Description)
+	w.uint(uint64(len(v.Tags)))
+	for _, tag := range v.Tags {
+		w.string(tag)
+	}
+	w.string(v.DefaultQueueType)
+	w.bool(v.Protected)
+}
+
+func (r *reader) vhost() VHost {
+	v := VHost{Name: r.string(), Description: r.string()}
+	for range r.count() {
+		v.Tags = append(v.Tags, r.string())
+	}
+	v.DefaultQueueType, v.Protected = r.string(), r.bool()
+	return v
+}
+
+func (w *writer) limits(limits map[string]int64) {
+	w.uint(uint64(len(limits)))
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		w.string(name)
+		w.fixed(uint64(limits[name]))
+	}
+}
+
+func (r *reader) limits() map[string]int64 {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	limits := make(map[string]int64, min(n, 64))
+	for range n {
+		name := r.string()
+		if _, twice := limits[name]; twice {
+			r.fail("limit twice")
+		}
+		limits[name] = int64(r.fixed())
+		if r.err != nil {
+			return nil
+		}
+	}
+	return limits
+}
+
+func (w *writer) policy(p *policy.Policy) {
+	w.string(p.Name)
+	w.string(p.Pattern)
+	w.string(string(p.ApplyTo))
+	w.fixed(uint64(p.Priority))
+	w.table(p.Definition)
+}
+
+func (r *reader) policy() policy.Policy {
+	return policy.Policy{
+		Name: r.string(), Pattern: r.string(), ApplyTo: policy.ApplyTo(r.string()), Priority: int64(r.fixed()),
+		Definition: r.table(0),
+	}
+}
+
 // The vhost of what follows is written once, before it, by whoever writes it.
 
 func (w *writer) exchange(x *Exchange) {
@@ -131,13 +231,17 @@ func (w *writer) exchange(x *Exchange) {
 	w.bool(x.AutoDelete)
 	w.bool(x.Internal)
 	w.table(x.Arguments)
+	w.uint(x.Serial)
+	w.uint(uint64(x.DelayQueue))
+	w.uint(uint64(x.HistoryQueue))
 }
 
 func (r *reader) exchange(vhost string) Exchange {
 	return Exchange{
 		VHost: vhost, Name: r.string(), Type: r.string(),
 		Durable: r.bool(), AutoDelete: r.bool(), Internal: r.bool(),
-		Arguments: r.table(0),
+		Arguments: r.table(0), Serial: r.uint(math.MaxUint64),
+		DelayQueue: r.id(), HistoryQueue: r.id(),
 	}
 }
 
@@ -152,6 +256,8 @@ func (w *writer) queue(q *Queue) {
 	w.string(q.Home)
 	w.uint(q.HomeEpoch)
 	w.string(q.Owner)
+	w.string(q.Delays)
+	w.string(q.Keeps)
 }
 
 func (r *reader) queue(vhost string) Queue {
@@ -161,7 +267,8 @@ func (r *reader) queue(vhost string) Queue {
 		Arguments: r.table(0),
 		Group:     r.uint(math.MaxUint64),
 		Home:      r.string(), HomeEpoch: r.uint(math.MaxUint64),
-		Owner: r.string(),
+		Owner:  r.string(),
+		Delays: r.string(), Keeps: r.string(),
 	}
 }
 
@@ -171,12 +278,13 @@ func (w *writer) binding(b *Binding) {
 	w.string(b.Destination)
 	w.string(b.RoutingKey)
 	w.table(b.Arguments)
+	w.uint(b.Serial)
 }
 
 func (r *reader) binding(vhost string) Binding {
 	return Binding{
 		VHost: vhost, Source: r.string(),
 		ToExchange: r.bool(), Destination: r.string(),
-		RoutingKey: r.string(), Arguments: r.table(0),
+		RoutingKey: r.string(), Arguments: r.table(0), Serial: r.uint(math.MaxUint64),
 	}
 }

@@ -1,26 +1,14 @@
 package topology
 
-// comparedArguments are those that a redeclaration must repeat, in RabbitMQ's order;
-// for Warren's queues those of classic queues come before those of quorum queues.
-func comparedArguments(ofType string) []string {
-	if ofType == stream {
-		return streamCompared[:]
-	}
-	return queueCompared[:]
-}
-
-var queueCompared = [...]string{
+// comparedArguments are those that a redeclaration must repeat, in RabbitMQ's order:
+// those of classic queues before those of quorum queues, whatever type the queue is.
+var comparedArguments = [...]string{
 	"x-expires", "x-message-ttl", deadLetterExchange, "x-dead-letter-routing-key", "x-max-length",
 	"x-max-length-bytes", "x-max-priority", "x-overflow", "x-queue-mode", "x-queue-version",
 	"x-single-active-consumer", queueType, "x-queue-master-locator", "x-queue-leader-locator",
 	"x-dead-letter-strategy", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-quorum-initial-group-size",
 	"x-member-placement-tag", "x-delivery-limit", "x-consumer-disconnected-timeout", "x-consumer-timeout",
 	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max",
-}
-
-var streamCompared = [...]string{
-	"x-max-length-bytes", queueType, "x-max-age", "x-stream-max-segment-size-bytes",
-	"x-stream-filter-size-bytes", "x-initial-cluster-size", "x-queue-leader-locator",
 }
 
 // checkArgumentEquivalent compares one argument of a thing with that of its redeclaration.

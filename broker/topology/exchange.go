@@ -32,18 +32,39 @@ func (t *Topology) declareExchange(c DeclareExchange) (Result, error) {
 	if err := checkArgumentsValid(x.Arguments, r); err != nil {
 		return Result{}, err
 	}
+	if err := checkExchangeArguments(&x); err != nil {
+		return Result{}, err
+	}
+	t.serial++
+	x.Serial = t.serial
+	changes := t.addHidden(v, &x, c.Group, nil)
+	x.alternate, x.hasAlternate = v.policies.alternate(&x)
 	v.exchanges[x.Name] = &x
-	change := Change{Kind: ExchangeAdded, VHost: x.VHost, Exchange: &x}
-	return Result{Exchange: &x, Created: true, Changes: []Change{change}}, nil
+	changes = append(changes, Change{Kind: ExchangeAdded, VHost: x.VHost, Exchange: &x})
+	return Result{Exchange: &x, Created: true, Changes: changes}, nil
 }
 
-func checkExchangeType(name string) error {
-	switch name {
-	case Direct, Fanout, Topic, Headers:
-		return nil
-	default:
-		return refuse(ErrPreconditionFailed, "unknown exchange type '%s'", name)
+// addHidden makes the hidden queue of an exchange that keeps messages.
+func (t *Topology) addHidden(v *vhost, x *Exchange, group uint64, changes []Change) []Change {
+	x.DelayQueue, x.HistoryQueue = 0, 0 // whatever was asked for
+	if !x.KeepsMessages() {
+		return changes
 	}
+	q := &Queue{VHost: x.VHost, Durable: true, Group: group}
+	t.lastID++
+	q.ID = t.lastID
+	if x.Type == Delayed {
+		q.Name, q.Delays, x.DelayQueue = "amq.delayed."+x.Name, x.Name, q.ID
+	} else {
+		q.Name, q.Keeps, x.HistoryQueue = "amq.history."+x.Name, x.Name, q.ID
+	}
+	t.keep(v, q)
+	return append(changes, Change{Kind: QueueAdded, VHost: x.VHost, Queue: q})
+}
+
+// hiddenQueue is the queue that x keeps messages in, nil for most.
+func (t *Topology) hiddenQueue(x *Exchange) *Queue {
+	return t.byID[x.DelayQueue|x.HistoryQueue] // one of them is 0; no queue has that id
 }
 
 // CheckExchangeEquivalent compares an exchange with a declaration under its name.
@@ -86,21 +107,26 @@ func (t *Topology) deleteExchange(c DeleteExchange) (Result, error) {
 	if c.IfUnused && len(v.from[c.Name]) > 0 {
 		return Result{}, refuse(ErrPreconditionFailed, "%v in use", r)
 	}
-	sources, changes := v.removeExchange(x, nil)
-	return Result{Exchange: x, Changes: v.autoDelete(sources, changes)}, nil
+	sources, changes := t.removeExchange(v, x, nil)
+	return Result{Exchange: x, Changes: t.autoDelete(v, sources, changes)}, nil
 }
 
 // removeExchange removes x with all bindings from and to it. It returns the exchanges that lost a binding.
-func (v *vhost) removeExchange(x *Exchange, changes []Change) ([]string, []Change) {
+func (t *Topology) removeExchange(v *vhost, x *Exchange, changes []Change) ([]string, []Change) {
 	_, changes = v.removeBindings(v.from[x.Name], changes)
 	sources, changes := v.removeBindings(v.to[end{x.Name, true}], changes)
 	delete(v.exchanges, x.Name)
-	return sources, append(changes, Change{Kind: ExchangeRemoved, VHost: v.Name, Exchange: x})
+	changes = append(changes, Change{Kind: ExchangeRemoved, VHost: v.name, Exchange: x})
+	if q := t.hiddenQueue(x); q != nil {
+		t.forget(q)
+		changes = append(changes, Change{Kind: QueueRemoved, VHost: v.name, Queue: q})
+	}
+	return sources, changes
 }
 
 // autoDelete removes the auto-delete exchanges among names that lost their last
 // binding, which may take bindings, and so further such exchanges, with it.
-func (v *vhost) autoDelete(names []string, changes []Change) []Change {
+func (t *Topology) autoDelete(v *vhost, names []string, changes []Change) []Change {
 	for len(names) > 0 {
 		x := v.exchanges[names[0]]
 		names = names[1:]
@@ -108,8 +134,23 @@ func (v *vhost) autoDelete(names []string, changes []Change) []Change {
 			continue
 		}
 		var sources []string
-		sources, changes = v.removeExchange(x, changes)
+		sources, changes = t.removeExchange(v, x, changes)
 		names = append(names, sources...)
 	}
 	return changes
+}
+
+// dropVolatile takes auto-delete exchanges along only if they are not durable either:
+// a restart is nothing that a client did.
+func (t *Topology) dropVolatile(c DropVolatile) (Result, error) {
+	var changes []Change
+	for _, name := range t.VHosts() {
+		v := t.vhosts[name]
+		for _, x := range t.Exchanges(name) {
+			if !x.Durable && x.Serial <= c.Through {
+				_, changes = t.removeExchange(v, x, changes)
+			}
+		}
+	}
+	return Result{Changes: changes}, nil
 }

@@ -14,10 +14,21 @@ func (t *Topology) VHosts() []string { return slices.Sorted(maps.Keys(t.vhosts))
 // VHost finds a vhost, nil when there is none.
 func (t *Topology) VHost(name string) *VHost {
 	if v := t.vhosts[name]; v != nil {
-		return &v.VHost
+		return v.def
 	}
 	return nil
 }
+
+// Limits are the limits of a vhost. They must not be changed.
+func (t *Topology) Limits(vhost string) map[string]int64 {
+	if v := t.vhosts[vhost]; v != nil {
+		return v.limits
+	}
+	return nil
+}
+
+// Serial is that of the exchange or binding that was made last.
+func (t *Topology) Serial() uint64 { return t.serial }
 
 // Exchange finds an exchange, nil when there is none.
 func (t *Topology) Exchange(vhost, name string) *Exchange {
@@ -27,7 +38,7 @@ func (t *Topology) Exchange(vhost, name string) *Exchange {
 	return nil
 }
 
-// Queue finds a queue, nil when there is none.
+// Queue finds a queue that clients can name, nil when there is none.
 func (t *Topology) Queue(vhost, name string) *Queue {
 	if v := t.vhosts[vhost]; v != nil {
 		return v.queues[name]
@@ -59,13 +70,16 @@ func (t *Topology) Exchanges(vhost string) []*Exchange {
 	return slices.SortedFunc(maps.Values(v.exchanges), func(a, b *Exchange) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// Queues lists the queues of a vhost by name.
+// Queues lists the queues of a vhost by name, but for the hidden ones.
 func (t *Topology) Queues(vhost string) []*Queue {
-	v := t.vhosts[vhost]
-	if v == nil {
-		return nil
+	if v := t.vhosts[vhost]; v != nil {
+		return sortedQueues(v.queues)
 	}
-	return slices.SortedFunc(maps.Values(v.queues), func(a, b *Queue) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
+}
+
+func sortedQueues(queues map[string]*Queue) []*Queue {
+	return slices.SortedFunc(maps.Values(queues), func(a, b *Queue) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // Bindings lists the bindings of a vhost by source, then by destination and key. The

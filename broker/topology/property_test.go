@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/broker/policy"
 )
 
 var seed = flag.Uint64("seed", 1, "seed of the random commands")
@@ -75,9 +77,23 @@ func randomCommand(r *rand.Rand) Command {
 		return DeclareVHost{VHost: VHost{Name: vhost}}
 	case n < 3:
 		return DeleteVHost{Name: vhost}
+	case n < 4:
+		return UpdateVHost{VHost{Name: vhost, Description: pick("", "d"), DefaultQueueType: pick("", "quorum", "no"), Protected: r.IntN(3) == 0}}
+	case n < 5:
+		return SetVHostLimits{VHost: vhost, Limits: map[string]int64{pick(MaxQueues, MaxQueues, MaxConnections, "x"): int64(r.IntN(6)) - 1}}
+	case n < 9:
+		return SetPolicy{VHost: vhost, Operator: r.IntN(3) == 0, Policy: randomPolicy(r)}
+	case n < 10:
+		return ClearPolicy{VHost: vhost, Operator: r.IntN(3) == 0, Name: pick("p", "r")}
+	case n < 11:
+		return DropVolatile{Through: r.Uint64N(2000)}
 	case n < 20:
-		return DeclareExchange{Exchange: Exchange{VHost: vhost, Name: exchange(), Type: pick(Direct, Fanout, Topic, Headers, "x-none"),
-			Durable: r.IntN(2) == 0, AutoDelete: r.IntN(2) == 0, Internal: r.IntN(4) == 0, Arguments: randomArguments(r, 0)}}
+		x := Exchange{VHost: vhost, Name: exchange(), Type: pick(Direct, Fanout, Topic, Headers, "x-none", Delayed, RecentHistory, ConsistentHash),
+			Durable: r.IntN(2) == 0, AutoDelete: r.IntN(2) == 0, Internal: r.IntN(4) == 0, Arguments: randomArguments(r, 0)}
+		if x.Type == Delayed && r.IntN(4) > 0 {
+			x.Arguments = Arguments{"x-delayed-type": pick(Direct, Fanout)}
+		}
+		return DeclareExchange{Exchange: x, Group: uint64(r.IntN(3))}
 	case n < 25:
 		return DeleteExchange{VHost: vhost, Name: exchange(), IfUnused: r.IntN(2) == 0}
 	case n < 45:
@@ -96,6 +112,23 @@ func randomCommand(r *rand.Rand) Command {
 	default:
 		return Unbind{Binding: binding(), Connection: owner()}
 	}
+}
+
+func randomPolicy(r *rand.Rand) policy.Policy {
+	pick := func(names ...string) string { return names[r.IntN(len(names))] }
+	p := policy.Policy{Name: pick("p", "r", ""), Pattern: pick("", "q", "^q1$", "a", "["), Priority: int64(r.IntN(3)) - 1,
+		ApplyTo: []policy.ApplyTo{policy.Queues, policy.All, policy.Exchanges, policy.QuorumQueues}[r.IntN(4)]}
+	switch r.IntN(5) {
+	case 0:
+		p.Definition = map[string]any{"max-length": int64(r.IntN(4))}
+	case 1:
+		p.Definition = map[string]any{"alternate-exchange": pick("a", "b")}
+	case 2:
+		p.Definition = map[string]any{"message-ttl": int64(r.IntN(4)), "dead-letter-exchange": pick("a", "b")}
+	case 3:
+		p.Definition = map[string]any{"no-such-key": []any{true, nil, 0.5, map[string]any{"a": "b"}}}
+	}
+	return p
 }
 
 // TestReplicasAgree applies the same commands to two replicas, the second of which
@@ -145,6 +178,18 @@ func TestChangesTellEverything(t *testing.T) {
 			switch c.Kind {
 			case Reset:
 				clear(seen)
+				continue
+			case VHostChanged, PoliciesChanged:
+				continue
+			case QueueChanged:
+				if thing := fmt.Sprint(queueNamed(c.VHost, c.Queue.Name), c.Queue.ID); !seen[thing] {
+					t.Fatalf("a change of the missing %s", thing)
+				}
+				continue
+			case ExchangeChanged:
+				if thing := exchangeNamed(c.VHost, c.Exchange.Name).String(); !seen[thing] {
+					t.Fatalf("a change of the missing %s", thing)
+				}
 				continue
 			case ExchangeAdded, ExchangeRemoved:
 				thing = exchangeNamed(c.VHost, c.Exchange.Name).String()
@@ -238,7 +283,7 @@ func TestFormatsStayReadable(t *testing.T) {
 	const want = "01090" + "12f0178" + "000171016b" + "10" +
 		"016162ff" + "01624201" + "016373ffff03" + "01647501" + "016549ffffffff0f" + "01666901" + "01676cffffffffffffffff" +
 		"016866808080fc03" + "0169643ff0000000000000" + "016a4402ffffffff0f" + "016b540000000000000009" + "016c530173" + "016d780100" +
-		"016e56" + "016f41017401" + "0170460101717400" + "0163"
+		"016e56" + "016f41017401" + "0170460101717400" + "00" + "0163"
 	if got := fmt.Sprintf("%x", EncodeCommand(c)); got != want {
 		t.Errorf("EncodeCommand\n got %s\nwant %s", got, want)
 	}

@@ -12,6 +12,8 @@ func (t *Topology) declareQueue(c DeclareQueue) (Result, error) {
 	if !q.Exclusive {
 		q.Owner = ""
 	}
+	q.Delays, q.Keeps = "", "" // these are made with their exchanges alone
+	t.Complete(&q)
 	if old := v.queues[q.Name]; old != nil {
 		if err := CheckQueueEquivalent(old, &q); err != nil {
 			return Result{}, err
@@ -21,15 +23,38 @@ func (t *Topology) declareQueue(c DeclareQueue) (Result, error) {
 	if err := checkNewQueue(&q, c.ServerNamed); err != nil {
 		return Result{}, err
 	}
-	if _, ok := q.Arguments[namePrefix]; ok {
-		q.Arguments = maps.Clone(q.Arguments)
-		delete(q.Arguments, namePrefix)
+	if err := v.checkQueueLimit(q.Name); err != nil {
+		return Result{}, err
 	}
 	t.lastID++
 	q.ID = t.lastID
 	t.keep(v, &q)
 	change := Change{Kind: QueueAdded, VHost: q.VHost, Queue: &q}
 	return Result{Queue: &q, Created: true, Changes: []Change{change}}, nil
+}
+
+// Complete gives a declaration the arguments that it leaves to the broker: the queue
+// type is the vhost's default, if that has one (E15). The prefix of a server-given
+// name is no argument of the queue.
+func (t *Topology) Complete(q *Queue) {
+	_, prefixed := q.Arguments[namePrefix]
+	kind, typed := q.Arguments[queueType]
+	none := typed && (kind == "" || kind == "undefined") // clients' words for no type
+	if v := t.vhosts[q.VHost]; v != nil && (!typed || none) {
+		kind = v.def.DefaultQueueType
+		typed, none = kind != "", none || kind != ""
+	}
+	if !prefixed && !none {
+		return
+	}
+	args := make(Arguments, len(q.Arguments)+1)
+	maps.Copy(args, q.Arguments)
+	delete(args, namePrefix)
+	delete(args, queueType)
+	if typed {
+		args[queueType] = kind
+	}
+	q.Arguments = args
 }
 
 // checkNewQueue is what a queue must meet to be made.
@@ -63,7 +88,7 @@ func CheckQueueEquivalent(old, declared *Queue) error {
 	if declared.AutoDelete != old.AutoDelete {
 		return inequivalent("auto_delete", r, quoted(declared.AutoDelete), quoted(old.AutoDelete))
 	}
-	for _, name := range comparedArguments(old.Type()) {
+	for _, name := range comparedArguments {
 		if err := checkArgumentEquivalent(name, r, old.Arguments, declared.Arguments); err != nil {
 			return err
 		}
@@ -123,23 +148,34 @@ func (t *Topology) dropTransient(c DropTransient) (Result, error) {
 func (t *Topology) removeQueue(q *Queue, changes []Change) []Change {
 	v := t.vhosts[q.VHost]
 	sources, changes := v.removeBindings(v.to[end{q.Name, false}], changes)
-	delete(v.queues, q.Name)
 	t.forget(q)
 	changes = append(changes, Change{Kind: QueueRemoved, VHost: q.VHost, Queue: q})
-	return v.autoDelete(sources, changes)
+	return t.autoDelete(v, sources, changes)
 }
 
 // keep files a queue under all its names.
 func (t *Topology) keep(v *vhost, q *Queue) {
-	v.queues[q.Name] = q
+	if q.Hidden() {
+		v.hidden[q.Name] = q
+	} else {
+		v.queues[q.Name] = q
+		v.policies.enter(q)
+	}
 	t.byID[q.ID] = q
 	t.owned.add(q.Owner, q)
 	t.homes.add(q.Home, q)
 	t.groups.add(groupKey(q.Group), q)
 }
 
-// forget undoes keep but for the vhost's own map.
+// forget undoes keep.
 func (t *Topology) forget(q *Queue) {
+	v := t.vhosts[q.VHost]
+	if q.Hidden() {
+		delete(v.hidden, q.Name)
+	} else {
+		delete(v.queues, q.Name)
+		v.policies.leave(q)
+	}
 	delete(t.byID, q.ID)
 	t.owned.remove(q.Owner, q)
 	t.homes.remove(q.Home, q)

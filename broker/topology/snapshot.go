@@ -3,26 +3,38 @@ package topology
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
 // snapshotVersion is the first byte of a snapshot.
 const snapshotVersion = 1
 
-// AppendSnapshot appends the whole state to dst: version, the last queue id, then
-// each vhost with its exchanges, queues and bindings, all in sorted order.
+// AppendSnapshot appends the whole state to dst: version, the last queue id and serial,
+// then each vhost with its limits, policies, exchanges, queues and bindings, all in
+// sorted order.
 func (t *Topology) AppendSnapshot(dst []byte) []byte {
 	w := &writer{buf: append(dst, snapshotVersion)}
 	w.uint(uint64(t.lastID))
+	w.uint(t.serial)
 	w.uint(uint64(len(t.vhosts)))
 	for _, name := range slices.Sorted(maps.Keys(t.vhosts)) {
-		w.string(name)
+		v := t.vhosts[name]
+		w.vhost(v.def)
+		w.limits(v.limits)
+		for _, operator := range [...]bool{false, true} {
+			list := t.Policies(name, operator)
+			w.uint(uint64(len(list)))
+			for _, p := range list {
+				w.policy(p)
+			}
+		}
 		exchanges := t.Exchanges(name)
 		w.uint(uint64(len(exchanges)))
 		for _, x := range exchanges {
 			w.exchange(x)
 		}
-		queues := t.Queues(name)
+		queues := v.allQueues()
 		w.uint(uint64(len(queues)))
 		for _, q := range queues {
 			w.queue(q)
@@ -44,7 +56,7 @@ func RestoreTopology(snapshot []byte) (*Topology, error) {
 		return nil, fmt.Errorf("topology: snapshot of version %d, this node knows %d", v, snapshotVersion)
 	}
 	t := empty()
-	t.lastID = r.id()
+	t.lastID, t.serial = r.id(), r.uint(math.MaxUint64)
 	for range r.count() {
 		t.restoreVHost(r)
 		if r.err != nil {
@@ -58,32 +70,75 @@ func RestoreTopology(snapshot []byte) (*Topology, error) {
 }
 
 func (t *Topology) restoreVHost(r *reader) {
-	name := r.string()
-	if t.vhosts[name] != nil {
+	def := r.vhost()
+	if t.vhosts[def.Name] != nil {
 		r.fail("vhost twice")
 		return
 	}
-	v := t.newVHost(VHost{Name: name})
+	v := t.newVHost(def)
+	v.limits = r.limits()
+	for _, operator := range [...]bool{false, true} {
+		for range r.count() {
+			p := r.policy()
+			if !v.policies.add(operator, &p) {
+				r.fail("policy twice")
+				return
+			}
+		}
+	}
+	v.policies.rank()
+	t.restoreExchanges(v, r)
+	t.restoreQueues(v, r)
+	t.restoreBindings(v, r)
+}
+
+func (t *Topology) restoreExchanges(v *vhost, r *reader) {
 	for range r.count() {
-		x := r.exchange(name)
-		if v.exchanges[x.Name] != nil {
-			r.fail("exchange twice")
+		x := r.exchange(v.name)
+		if v.exchanges[x.Name] != nil || x.Serial > t.serial {
+			r.fail("exchange twice or out of range")
 			return
 		}
+		x.alternate, x.hasAlternate = v.policies.alternate(&x)
 		v.exchanges[x.Name] = &x
 	}
+}
+
+func (t *Topology) restoreQueues(v *vhost, r *reader) {
 	for range r.count() {
-		q := r.queue(name)
-		if q.ID == 0 || q.ID > t.lastID || t.byID[q.ID] != nil || v.queues[q.Name] != nil {
+		q := r.queue(v.name)
+		if q.ID == 0 || q.ID > t.lastID || t.byID[q.ID] != nil || v.queues[q.Name] != nil || v.hidden[q.Name] != nil {
 			r.fail("queue twice or out of range")
+			return
+		}
+		if q.Hidden() && !v.owns(&q) {
+			r.fail("hidden queue without its exchange")
 			return
 		}
 		t.keep(v, &q)
 	}
+	for _, x := range v.exchanges {
+		if q := t.hiddenQueue(x); x.KeepsMessages() != (q != nil) || x.DelayQueue|x.HistoryQueue != 0 && (q == nil || q.Keeps+q.Delays != x.Name) {
+			r.fail("exchange without its hidden queue")
+		}
+	}
+}
+
+// owns reports whether the exchange that a hidden queue names has it.
+func (v *vhost) owns(q *Queue) bool {
+	if q.Delays != "" {
+		x := v.exchanges[q.Delays]
+		return q.Keeps == "" && x != nil && x.Type == Delayed && x.DelayQueue == q.ID && x.HistoryQueue == 0
+	}
+	x := v.exchanges[q.Keeps]
+	return x != nil && x.Type == RecentHistory && x.HistoryQueue == q.ID && x.DelayQueue == 0
+}
+
+func (t *Topology) restoreBindings(v *vhost, r *reader) {
 	for range r.count() {
-		b := r.binding(name)
+		b := r.binding(v.name)
 		key := b.Identity()
-		if v.exchanges[b.Source] == nil || !v.has(b.end()) || v.from[b.Source][key] != nil {
+		if v.exchanges[b.Source] == nil || !v.has(b.end()) || v.from[b.Source][key] != nil || b.Serial > t.serial {
 			r.fail("binding twice or without its ends")
 			return
 		}

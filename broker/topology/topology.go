@@ -1,5 +1,6 @@
-// Package topology holds a cluster's definitions - vhosts, exchanges, queues and
-// bindings - as values, and the one state machine that changes them.
+// Package topology holds a cluster's definitions - vhosts with their limits and
+// policies, exchanges, queues and bindings - as values, and the one state machine
+// that changes them.
 //
 // It keeps out messages, permissions and everything that has a clock, a socket or
 // a goroutine. Its promises: Apply is a pure function of the state and the command,
@@ -29,6 +30,7 @@ type Topology struct {
 	homes  index // transient queues by the node they live at
 	groups index // replicated queues by their group
 	lastID queue.ID
+	serial uint64 // of the last exchange or binding
 }
 
 // New returns the definitions of a new cluster: the vhost "/" with its predeclared exchanges.
@@ -91,8 +93,16 @@ func (t *Topology) Apply(c Command) (Result, error) {
 	switch c := c.(type) {
 	case DeclareVHost:
 		return t.declareVHost(c)
+	case UpdateVHost:
+		return t.updateVHost(c)
 	case DeleteVHost:
 		return t.deleteVHost(c)
+	case SetVHostLimits:
+		return t.setVHostLimits(c)
+	case SetPolicy:
+		return t.setPolicy(c)
+	case ClearPolicy:
+		return t.clearPolicy(c)
 	case DeclareExchange:
 		return t.declareExchange(c)
 	case DeleteExchange:
@@ -105,6 +115,8 @@ func (t *Topology) Apply(c Command) (Result, error) {
 		return t.deleteOwned(c)
 	case DropTransient:
 		return t.dropTransient(c)
+	case DropVolatile:
+		return t.dropVolatile(c)
 	case Bind:
 		return t.bind(c)
 	case Unbind:
@@ -121,11 +133,11 @@ func (t *Topology) Contents() []Change {
 	for _, name := range slices.Sorted(maps.Keys(t.vhosts)) {
 		v := t.vhosts[name]
 		changes = append(changes, Change{Kind: VHostAdded, VHost: name})
+		for _, q := range v.allQueues() {
+			changes = append(changes, Change{Kind: QueueAdded, VHost: name, Queue: q})
+		}
 		for _, x := range t.Exchanges(name) {
 			changes = append(changes, Change{Kind: ExchangeAdded, VHost: name, Exchange: x})
-		}
-		for _, q := range t.Queues(name) {
-			changes = append(changes, Change{Kind: QueueAdded, VHost: name, Queue: q})
 		}
 		for _, b := range t.Bindings(name) {
 			changes = append(changes, v.bindingChange(BindingAdded, b))

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -23,6 +22,10 @@ func must(t testing.TB, top *Topology, cs ...Command) Result {
 
 func exchange(name, kind string) DeclareExchange {
 	return DeclareExchange{Exchange: Exchange{VHost: "/", Name: name, Type: kind, Durable: true}}
+}
+
+func ofType(name, kind string, args Arguments) DeclareExchange {
+	return DeclareExchange{Exchange: Exchange{VHost: "/", Name: name, Type: kind, Durable: true, Arguments: args}, Group: 1}
 }
 
 func autoDelete(name string) DeclareExchange {
@@ -52,6 +55,7 @@ func world(t testing.TB) *Topology {
 		exchange("x", Direct), exchange("h", Headers), exchange("f", Fanout), autoDelete("auto"),
 		DeclareExchange{Exchange: Exchange{VHost: "/", Name: "in", Type: Topic, Durable: true, Internal: true,
 			Arguments: Arguments{"alternate-exchange": "ae"}}},
+		ofType("hash", ConsistentHash, nil), ofType("local", LocalRandom, nil), ofType("late", Delayed, Arguments{"x-delayed-type": ConsistentHash}),
 		durable("q", Arguments{"x-max-length": int32(5), "x-queue-type": "quorum"}), durable("c", nil),
 		exclusive("mine", "conn-1"),
 		bindQueue("x", "q", "k", nil), bindExchange("x", "f"), bindQueue("h", "q", "", Arguments{"x-match": "any", "a": int32(1)}),
@@ -140,10 +144,10 @@ func TestRefusals(t *testing.T) {
 			"invalid arg 'x-quorum-initial-group-size' for queue 'new' in vhost '/': {value_zero,0}"},
 		{"a queue has a stream's argument", with("x-max-age", "1D"), ErrPreconditionFailed,
 			"invalid arg 'x-max-age' for queue 'new' in vhost '/' of queue type rabbit_classic_queue"},
-		{"a stream has a queue's argument", durable("new", Arguments{"x-queue-type": "stream", "x-message-ttl": int32(1)}),
-			ErrPreconditionFailed, "invalid arg 'x-message-ttl' for queue 'new' in vhost '/' of queue type rabbit_stream_queue"},
-		{"a stream's age has no unit", durable("new", Arguments{"x-queue-type": "stream", "x-max-age": "10"}),
-			ErrPreconditionFailed, "invalid arg 'x-max-age' for queue 'new' in vhost '/': invalid_max_age"},
+		{"a stream is declared", with("x-queue-type", "stream"), ErrPreconditionFailed,
+			`invalid arg 'x-queue-type' for queue 'new' in vhost '/': "unsupported queue type 'stream'"`},
+		{"a queue type is a number", with("x-queue-type", int32(1)), ErrPreconditionFailed,
+			"invalid arg 'x-queue-type' for queue 'new' in vhost '/': {unacceptable_type,signedint}"},
 		{"another's queue is deleted", DeleteQueue{VHost: "/", Name: "mine", Connection: "conn-2"}, ErrResourceLocked,
 			"cannot obtain exclusive access to locked queue 'mine' in vhost '/'. It could be originally declared on another " +
 				"connection or the exclusive property value does not match that of the original declaration."},
@@ -161,6 +165,30 @@ func TestRefusals(t *testing.T) {
 				"connection or the exclusive property value does not match that of the original declaration."},
 		{"x-match is unknown", bindQueue("h", "q", "", Arguments{"x-match": "some"}), ErrPreconditionFailed,
 			`Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x`},
+		{"an exchange type is another thing's word", exchange("new", "queue"), ErrPreconditionFailed, "invalid exchange type 'queue'"},
+		{"a hash has two sources", ofType("new", ConsistentHash, Arguments{"hash-header": "h", "hash-property": "message_id"}), ErrPreconditionFailed,
+			"hash-header and hash-property are mutually exclusive"},
+		{"a hash has a property that is none", ofType("new", ConsistentHash, Arguments{"hash-property": "app_id"}), ErrPreconditionFailed,
+			"Unsupported property: app_id"},
+		{"a weight is no number", bindQueue("hash", "q", "ten", nil), ErrPreconditionFailed, `The binding key must be an integer: <<"ten">>`},
+		{"a weight is zero", bindQueue("hash", "q", "0", nil), ErrPreconditionFailed, "The binding key must be greater than 0"},
+		{"a weight is too high", bindQueue("hash", "q", "10001", nil), ErrPreconditionFailed, "The binding key must not exceed 10000"},
+		{"a weight of a delayed hash is zero", bindQueue("late", "q", "0", nil), ErrPreconditionFailed, "The binding key must be greater than 0"},
+		{"a local binding has a key", bindQueue("local", "q", "k", nil), ErrPreconditionFailed, "Non empty binding 'k' key not permitted"},
+		{"a local binding leads to an exchange", bindExchange("local", "f"), ErrPreconditionFailed, "Destination not found"},
+		{"a history has no length", ofType("new", RecentHistory, Arguments{"x-recent-history-length": int32(0)}), ErrPreconditionFailed,
+			"Invalid argument 0, 'x-recent-history-length' must be a positive integer"},
+		{"a history's length is a string", ofType("new", RecentHistory, Arguments{"x-recent-history-length": "5"}), ErrPreconditionFailed,
+			`Invalid argument <<"5">>, 'x-recent-history-length' must be a positive integer`},
+		{"a delayed exchange has no type", exchange("new", Delayed), ErrPreconditionFailed,
+			"Invalid argument, 'x-delayed-type' must be an existing exchange type"},
+		{"a delayed exchange has a type that is none", ofType("new", Delayed, Arguments{"x-delayed-type": "foo"}), ErrPreconditionFailed,
+			"unknown exchange type 'foo'"},
+		{"a delayed exchange delays itself", ofType("new", Delayed, Arguments{"x-delayed-type": Delayed}), ErrPreconditionFailed,
+			"Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'"},
+		{"a hidden queue is declared", durable("amq.delayed.late", nil), ErrAccessRefused,
+			"queue name 'amq.delayed.late' contains reserved prefix 'amq.*'"},
+		{"a hidden queue is bound", bindQueue("x", "amq.delayed.late", "k", nil), ErrNotFound, "no queue 'amq.delayed.late' in vhost '/'"},
 		{"x-match is a number", bindQueue("h", "q", "", Arguments{"x-match": int32(3)}), ErrPreconditionFailed,
 			"Invalid x-match field type signedint (value 3); expected longstr"},
 	} {
@@ -197,6 +225,10 @@ func TestAcceptedAndUnchanged(t *testing.T) {
 		{"a binding with other arguments is removed", Unbind(bindQueue("x", "q", "k", Arguments{"a": nil}))},
 		{"a binding of a missing exchange is removed", Unbind(bindQueue("none", "q", "k", nil))},
 		{"a missing exchange is deleted", DeleteExchange{"/", "none", true}},
+		{"a queue without a type says so", durable("c", Arguments{"x-queue-type": ""})},
+		{"a delayed exchange is redeclared with another type behind it", ofType("late", Delayed, Arguments{"x-delayed-type": Fanout})},
+		{"a hidden queue is deleted", DeleteQueue{VHost: "/", Name: "amq.delayed.late"}},
+		{"no exchange is that old", DropVolatile{Through: 1}},
 		{"a missing queue is deleted", DeleteQueue{VHost: "/", Name: "none", Connection: "conn-1"}},
 		{"a queue that followed under the name is not meant", DeleteQueue{VHost: "/", Name: "q", ID: 99}},
 		{"a vhost is redeclared", DeclareVHost{VHost: VHost{Name: "/"}}},
@@ -241,8 +273,6 @@ func TestQueueArgumentsOfEveryTypeAreKept(t *testing.T) {
 			t.Errorf("%s: redeclaring gave %+v", kind, again)
 		}
 	}
-	must(t, New(), durable("s", Arguments{"x-queue-type": "stream", "x-max-age": "7D", "x-max-length-bytes": int64(1),
-		"x-stream-max-segment-size-bytes": int64(math.MaxInt32), "x-initial-cluster-size": int32(3)}))
 }
 
 func TestServerNamedQueue(t *testing.T) {

@@ -37,7 +37,9 @@ type Exchange struct {
 	Internal          bool
 	Arguments         Arguments
 
-	// Given at apply: the hidden queue of an exchange that keeps messages.
+	// Serial is given at apply: it grows with every exchange and binding that is made.
+	Serial uint64
+	// The hidden queue of an exchange that keeps messages is made at apply, too.
 	DelayQueue   queue.ID // x-delayed-message: the messages whose time has not come
 	HistoryQueue queue.ID // x-recent-history: the last messages, for new bindings
 
@@ -75,7 +77,7 @@ type Queue struct {
 // Hidden tells the queues that exchanges keep messages in.
 func (q *Queue) Hidden() bool { return q.Delays != "" || q.Keeps != "" }
 
-// Type is the queue type that the client asked for; Warren's replicated queue stands behind all but streams.
+// Type is the queue type that the client asked for; Warren's replicated queue stands behind both.
 func (q *Queue) Type() string {
 	if s, ok := q.Arguments[queueType].(string); ok {
 		return s
@@ -83,8 +85,8 @@ func (q *Queue) Type() string {
 	return classic
 }
 
-// Binding leads messages from an exchange to a queue or to another exchange. All
-// its fields, arguments included, are its identity.
+// Binding leads messages from an exchange to a queue or to another exchange. What its
+// client said, arguments included, is its identity.
 type Binding struct {
 	VHost       string
 	Source      string
@@ -92,4 +94,5 @@ type Binding struct {
 	ToExchange  bool // the destination is an exchange
 	RoutingKey  string
 	Arguments   Arguments
+	Serial      uint64 // given at apply, in the order of the bindings; no part of the identity
 }

@@ -8,11 +8,15 @@ import (
 // vhost holds what a vhost contains. Bindings are found from both ends: by their
 // source for listing and if-unused, by their destination when that goes.
 type vhost struct {
-	VHost
+	name      string
+	def       *VHost // replaced, never changed
+	limits    map[string]int64
 	exchanges map[string]*Exchange
-	queues    map[string]*Queue
+	queues    map[string]*Queue // those that clients can name
+	hidden    map[string]*Queue // those that belong to exchanges
 	from      map[string]bindings
 	to        map[end]bindings
+	policies  policies
 }
 
 // end is the destination of bindings.
@@ -44,16 +48,76 @@ func (t *Topology) vhost(name string) (*vhost, error) {
 }
 
 func (t *Topology) declareVHost(c DeclareVHost) (Result, error) {
-	if err := checkLength("vhost", c.VHost.Name); err != nil {
+	if err := checkVHost(&c.VHost); err != nil {
 		return Result{}, err
-	}
-	if c.VHost.Name == "" {
-		return Result{}, refuse(ErrPreconditionFailed, "vhost name cannot be empty")
 	}
 	if t.vhosts[c.VHost.Name] != nil {
 		return Result{}, nil
 	}
 	return Result{Created: true, Changes: t.addVHost(c.VHost, nil)}, nil
+}
+
+func checkVHost(v *VHost) error {
+	if v.Name == "" {
+		return refuse(ErrPreconditionFailed, "vhost name cannot be empty")
+	}
+	switch v.DefaultQueueType {
+	case "", classic, quorum:
+	default:
+		return refuse(ErrPreconditionFailed, "unsupported queue type '%s'", v.DefaultQueueType)
+	}
+	return checkLength("vhost", v.Name)
+}
+
+func (t *Topology) updateVHost(c UpdateVHost) (Result, error) {
+	v, err := t.vhost(c.VHost.Name)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkVHost(&c.VHost); err != nil {
+		return Result{}, err
+	}
+	if v.def.same(&c.VHost) {
+		return Result{}, nil
+	}
+	v.def = &c.VHost
+	return Result{Changes: []Change{{Kind: VHostChanged, VHost: v.name}}}, nil
+}
+
+func (v *VHost) same(w *VHost) bool {
+	return v.Name == w.Name && v.Description == w.Description && slices.Equal(v.Tags, w.Tags) &&
+		v.DefaultQueueType == w.DefaultQueueType && v.Protected == w.Protected
+}
+
+func (t *Topology) setVHostLimits(c SetVHostLimits) (Result, error) {
+	v, err := t.vhost(c.VHost)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Limits)) {
+		if name != MaxQueues && name != MaxConnections {
+			return Result{}, refuse(ErrPreconditionFailed, "Unrecognised terms [%s] in limits", binaryTerm(name))
+		}
+	}
+	if maps.Equal(v.limits, c.Limits) {
+		return Result{}, nil
+	}
+	v.limits = maps.Clone(c.Limits)
+	return Result{Changes: []Change{{Kind: VHostChanged, VHost: v.name}}}, nil
+}
+
+// checkQueueLimit refuses one more queue than the vhost may have (E36).
+func (v *vhost) checkQueueLimit(name string) error {
+	limit, limited := v.limits[MaxQueues]
+	if limited && limit >= 0 && int64(len(v.queues)) >= limit {
+		return refuse(ErrPreconditionFailed, "cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", name, v.name, limit)
+	}
+	return nil
+}
+
+// allQueues lists the queues by name, the hidden ones first.
+func (v *vhost) allQueues() []*Queue {
+	return append(sortedQueues(v.hidden), sortedQueues(v.queues)...)
 }
 
 // addVHost makes a vhost with its predeclared exchanges and appends the changes.
@@ -70,9 +134,11 @@ func (t *Topology) addVHost(def VHost, changes []Change) []Change {
 
 func (t *Topology) newVHost(def VHost) *vhost {
 	v := &vhost{
-		VHost:     def,
+		name:      def.Name,
+		def:       &def,
 		exchanges: make(map[string]*Exchange),
 		queues:    make(map[string]*Queue),
+		hidden:    make(map[string]*Queue),
 		from:      make(map[string]bindings),
 		to:        make(map[end]bindings),
 	}
@@ -85,17 +151,19 @@ func (t *Topology) deleteVHost(c DeleteVHost) (Result, error) {
 	if v == nil {
 		return Result{}, nil
 	}
+	if v.def.Protected {
+		return Result{}, refuse(ErrPreconditionFailed, "Refusing to delete virtual host '%s' because it is protected from deletion", v.name)
+	}
 	var changes []Change
 	for _, b := range t.Bindings(c.Name) {
 		changes = append(changes, v.bindingChange(BindingRemoved, b))
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.queues)) {
-		q := v.queues[name]
+	for _, x := range t.Exchanges(c.Name) {
+		changes = append(changes, Change{Kind: ExchangeRemoved, VHost: c.Name, Exchange: x})
+	}
+	for _, q := range v.allQueues() {
 		t.forget(q)
 		changes = append(changes, Change{Kind: QueueRemoved, VHost: c.Name, Queue: q})
-	}
-	for _, name := range slices.Sorted(maps.Keys(v.exchanges)) {
-		changes = append(changes, Change{Kind: ExchangeRemoved, VHost: c.Name, Exchange: v.exchanges[name]})
 	}
 	delete(t.vhosts, c.Name)
 	return Result{Changes: append(changes, Change{Kind: VHostRemoved, VHost: c.Name})}, nil
