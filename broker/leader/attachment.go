@@ -161,6 +161,9 @@ func (e *Engine) subscribe(at *attachment, r Subscribe) (active bool, err error)
 		return false, ErrExclusive
 	}
 	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true, fresh: !e.serving}
+	if s.consumer.Since.IsZero() {
+		s.consumer.Since = time.Now()
+	}
 	e.elect(q) // those that wait come first
 	at.subs[r.Sub] = s
 	q.add(s)

@@ -61,16 +61,29 @@ func milliseconds(l queue.Limit) time.Duration {
 // expire ends the messages whose time is over and that nobody holds.
 func (e *Engine) expire(q *served) {
 	if !q.mortal() {
-		q.ends.fresh, q.ends.scanned = q.next, q.next-1
+		q.ends.fresh, q.ends.scanned, q.ends.own = q.next, q.next-1, nil
 		return
 	}
-	if q.leaving > expireAhead {
-		return // the next look comes with the commit
-	}
-	var due []queue.Item
-	var next int64 // the next deadline, 0: none
-	more := false
 	now := time.Now().UnixNano()
+	for more := true; more; {
+		if q.leaving > expireAhead {
+			return // it goes on when they are committed
+		}
+		var due []queue.Item
+		due, more = e.due(q, now)
+		for i := range due {
+			e.kill(q, expired, due[i])
+		}
+	}
+	if !q.stalled {
+		q.ends.fresh = q.next
+	}
+}
+
+// due takes messages whose time is over. When there are no more, it sees that the
+// queue is looked at when the next one's is.
+func (e *Engine) due(q *served, now int64) (due []queue.Item, more bool) {
+	var next int64 // a deadline, 0: none
 	e.cfg.Log.Locked(func(st *queue.State) {
 		sq := st.Queue(q.id)
 		if sq == nil {
@@ -83,23 +96,18 @@ func (e *Engine) expire(q *served) {
 		}
 		more = more || scanning
 	})
-	if len(q.ends.own) > 0 && !more {
-		if d := q.wait(q.ends.own[0].seq, q.ends.own[0].deadline); next == 0 || d < next {
+	if more {
+		return due, true
+	}
+	if own := q.ends.own; len(own) > 0 {
+		if d := q.wait(own[0].seq, own[0].deadline); next == 0 || d < next {
 			next = d
 		}
 	}
-	if !q.stalled {
-		q.ends.fresh = q.next
-	}
-	for i := range due {
-		e.kill(q, expired, due[i])
-	}
-	switch {
-	case more:
-		e.look(q)
-	case next != 0:
+	if next != 0 {
 		e.lookBy(q, time.Unix(0, next))
 	}
+	return due, false
 }
 
 // wait is when a message with that deadline is to be looked at.
