@@ -39,24 +39,27 @@ func (q *Queue) take(m moment, l *load, i, j uint32, bytes uint64) {
 
 // extra is what the queue must remember of single messages.
 func (q *Queue) extra(l *load, i, j uint32) *extra {
-	var d details
-	some := false
-	if l.section.Timed {
-		d.ttls = l.read().ttls.part(i, j)
-		some = d.ttls != nil
-	}
-	if l.section.Ranked && (q.settings.MaxPriority > 0 || q.unconfigured()) {
-		d.priorities = l.read().priorities.part(i, j)
-		some = some || d.priorities != nil
-	}
-	if q.settings.MaxLengthBytes.Set {
-		d.sizes = l.read().sizes.part(i, j)
-		some = some || d.sizes != nil
-	}
-	if !some {
+	timed := l.section.Timed
+	ranked := l.section.Ranked && (q.settings.MaxPriority > 0 || q.unconfigured())
+	sized := q.settings.MaxLengthBytes.Set
+	if !timed && !ranked && !sized {
 		return nil
 	}
-	return &extra{base: q.next - uint64(j-i), details: &d}
+	d := &details{}
+	l.read()
+	if timed {
+		d.ttls = l.ttls.part(i, j)
+	}
+	if ranked {
+		d.priorities = l.priorities.part(i, j)
+	}
+	if sized {
+		d.sizes = l.sizes.part(i, j)
+	}
+	if d.ttls == nil && d.priorities == nil && d.sizes == nil {
+		return nil
+	}
+	return &extra{base: q.next - uint64(j-i), details: d}
 }
 
 // unconfigured says whether the queue was made by a message, before its settings were known.
@@ -114,6 +117,13 @@ type load struct {
 	ttls       column[uint64]
 	priorities column[uint8]
 	sizes      column[uint32]
+}
+
+func (l *load) open(batch []byte, s *Section) {
+	l.batch, l.section = batch, s
+	if l.done {
+		*l = load{batch: batch, section: s}
+	}
 }
 
 func (l *load) read() *load {

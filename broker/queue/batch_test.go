@@ -192,15 +192,29 @@ func TestCommandsComeBackAsTheyWere(t *testing.T) {
 		}
 		return nil
 	}
+	limit := rapid.Custom(func(t *rapid.T) Limit { return Limit{rapid.Bool().Draw(t, "set"), rapid.Int64().Draw(t, "limit")} })
+	settings := rapid.Custom(func(t *rapid.T) Settings {
+		all := everySetting()
+		some := Settings{VHost: rapid.String().Draw(t, "vhost"), Name: rapid.String().Draw(t, "name")}
+		from, to := reflect.ValueOf(&all).Elem(), reflect.ValueOf(&some).Elem()
+		for i := 2; i < from.NumField(); i++ {
+			if f := to.Field(i); f.CanSet() && rapid.Bool().Draw(t, from.Type().Field(i).Name) {
+				f.Set(from.Field(i))
+			}
+		}
+		some.MaxLength = limit.Draw(t, "length")
+		some.DeadLetterKey = rapid.String().Draw(t, "key")
+		return some
+	})
 	command := rapid.Custom(func(t *rapid.T) Command {
 		q := id.Draw(t, "queue")
-		switch rapid.IntRange(0, 7).Draw(t, "kind") {
+		switch rapid.IntRange(0, 9).Draw(t, "kind") {
 		case 0:
 			return Settle{q, SettleKind(rapid.IntRange(int(Ack), int(Drop)).Draw(t, "how")), drawRanges(t), number.Draw(t, "bytes")}
 		case 1:
 			return Requeue{q, rapid.Bool().Draw(t, "failed"), drawRanges(t)}
 		case 2:
-			return Configure{q, Settings{VHost: rapid.String().Draw(t, "vhost"), Name: rapid.String().Draw(t, "name")}}
+			return Configure{q, settings.Draw(t, "settings")}
 		case 3:
 			return Seal{q, rapid.Bool().Draw(t, "if empty"), drawRanges(t)}
 		case 4:
@@ -209,6 +223,10 @@ func TestCommandsComeBackAsTheyWere(t *testing.T) {
 			return Purge{q, number.Draw(t, "through"), drawRanges(t)}
 		case 6:
 			return Mark{q, number.Draw(t, "seq")}
+		case 7:
+			return DeadLettered{q, drawRanges(t)}
+		case 8:
+			return Held{q, number.Draw(t, "messages"), number.Draw(t, "bytes")}
 		default:
 			return Unseal{q}
 		}
@@ -233,6 +251,23 @@ func TestSettingsKeepFieldsOfNewerVersions(t *testing.T) {
 	s.Apply(Entry{Commands: cs})
 	if got := restored(t, s).Queue(1).Settings(); got != newer {
 		t.Fatalf("after a restart: %+v, want %+v", got, newer)
+	}
+	for field, bytes := range map[string]string{
+		"a zero flag":            "\x06\x01\x00\x00\x00\x00",
+		"a flag with bytes":      "\x01\x01\x00\x00\x00\x01",
+		"an unknown overflow":    "\x06\x01\x00\x00\x00\x03",
+		"an empty limit":         "\x02\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+		"a limit with more":      "\x02\x0a\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+		"an empty name":          "\x08\x00\x00\x00\x00",
+		"a field twice":          "\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00",
+		"fields in disorder":     "\x07\x00\x00\x00\x00\x01\x00\x00\x00\x00",
+		"a newer field before":   "\xc8\x00\x00\x00\x00\x01\x00\x00\x00\x00",
+		"a field of no tag":      "\x00\x00\x00\x00\x00",
+		"a field without length": "\x01\x00\x00",
+	} {
+		if _, err := Decode(EncodeCommands(Configure{Queue: 1, Settings: Settings{unknown: bytes}})); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", field, err)
+		}
 	}
 	broken := newer
 	broken.unknown = broken.unknown[:6]

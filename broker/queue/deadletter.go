@@ -45,13 +45,10 @@ type DeadLetter struct {
 // DeadLetters lists up to limit pending dead letters whose numbers are above after, ascending.
 func (q *Queue) DeadLetters(after uint64, limit int) []DeadLetter {
 	var letters []DeadLetter
-	for len(letters) < limit && after < q.died {
-		c, i, number, ok := q.dead.next(after + 1)
-		if !ok {
-			break
-		}
-		letters = append(letters, q.letter(c, i, number))
-		after = number
+	for len(letters) < limit && after < q.died && q.dead.seek(after+1, &q.dead.read) {
+		c, i := q.dead.chunks[q.dead.read.chunk], q.dead.read.run
+		after = c.nextIn(i, max(after+1, c.runs[i].first))
+		letters = append(letters, q.letter(c, i, after))
 	}
 	return letters
 }

@@ -20,11 +20,41 @@ func seedBatches() [][]byte {
 		EncodeCommands(),
 		EncodeCommands(
 			Configure{1, Settings{VHost: "/", Name: "q"}},
+			Configure{1, everySetting()},
 			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\xc8\x01\x00\x00\x00z"}},
 			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
 			Requeue{1, true, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
-			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1}),
+			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1},
+			Settle{1, Expire, []Range{{1, 9}}, UnknownBytes}, DeadLettered{1, []Range{{1, 2}, {9, 9}}}, Held{1, 7, 700}),
 	}
+}
+
+// everySetting has no field with its zero value.
+func everySetting() Settings {
+	return Settings{
+		VHost: "/", Name: "q", Quorum: true,
+		MessageTTL: Limit{true, 60_000}, Expires: Limit{true, 3_600_000},
+		MaxLength: Limit{true, 0}, MaxLengthBytes: Limit{true, 1 << 40}, Overflow: RejectPublishDLX,
+		DeadLetters: true, DeadLetterExchange: "dlx", HasDeadLetterKey: true, DeadLetterKey: "dead",
+		MaxPriority: 10, DeliveryLimit: Limit{true, 20}, SingleActive: true, ConsumerTimeout: Limit{true, 1_800_000},
+		Delays: "later", unknown: "\xc8\x01\x00\x00\x00z",
+	}
+}
+
+// fitting settings let a fuzzed batch reach all of Apply.
+func fuzzSettings(id ID) Settings {
+	s := everySetting()
+	switch id % 4 {
+	case 0:
+		return Settings{Name: "plain"}
+	case 1:
+		s.MaxLength.N, s.Quorum, s.DeliveryLimit.N = 3, false, 1
+	case 2:
+		s.MaxLength.Set, s.MaxLengthBytes.N = false, 40
+	default:
+		s.Overflow = DropHead
+	}
+	return s
 }
 
 // FuzzDecode: to refuse is right; what is read must encode to the same bytes, and must be
@@ -49,10 +79,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		s := NewState()
 		for id := range ID(8) {
-			s.Apply(Entry{Commands: []Command{Configure{Queue: id + 1}}})
+			s.Apply(Entry{Commands: []Command{Configure{Queue: id + 1, Settings: fuzzSettings(id)}}})
 		}
 		var b Builder
 		b.Add([]ID{1, 2, 3}, &Message{TTL: NoTTL})
+		b.Add([]ID{1, 2, 3}, &Message{TTL: 5, Priority: 3, Body: []byte("body")})
 		s.Apply(decoded(t, 1, time.Time{}, b.Seal(Session{1, 1}, 1)))
 		s.Apply(Entry{Index: 2, Commands: cs})
 		restored(t, s)
@@ -126,6 +157,13 @@ func FuzzRestore(f *testing.F) {
 		for id := range s.Queues() {
 			q := s.Queue(id)
 			checkShape(t, q)
+			for after, n := uint64(0), 0; n < 10_000; n += 100 {
+				page := q.DeadLetters(after, 100)
+				if len(page) == 0 {
+					break
+				}
+				after = page[len(page)-1].Number
+			}
 			n, seq := uint64(0), uint64(0)
 			for n < 10_000 {
 				item, ok := q.After(seq)
@@ -138,7 +176,8 @@ func FuzzRestore(f *testing.F) {
 				t.Fatalf("queue %d: %d messages found, %d counted", id, n, q.Messages())
 			}
 			s.Apply(Entry{Index: math.MaxUint64, Commands: []Command{
-				Requeue{id, false, []Range{{2, 300}}}, Settle{id, Ack, []Range{{3, 5}, {9, 9}}, 5}, Purge{id, math.MaxUint64, []Range{{10, 20}}},
+				Requeue{id, true, []Range{{2, 300}}}, Settle{id, Ack, []Range{{3, 5}, {9, 9}}, 5}, Settle{id, Reject, []Range{{5, 30}}, UnknownBytes},
+				DeadLettered{id, []Range{{2, 3}, {7, 80}}}, Purge{id, math.MaxUint64, []Range{{10, 20}}},
 			}})
 		}
 		restored(t, s)
@@ -160,6 +199,23 @@ func seedState(t testing.TB) *State {
 	s.Apply(decoded(t, 3, time.Unix(3, 4), b.Seal(Session{5, 1}, 1)))
 	s.Apply(Entry{Index: 4, Commands: []Command{
 		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false, nil},
+		Configure{3, everySetting()}, Configure{3, withoutLimit(everySetting())}, Held{3, 2, 20},
 	}})
+	for i := range 20 {
+		b.Add([]ID{3}, &Message{Body: make([]byte, i%3), TTL: time.Duration(i%4) - 1, Priority: uint8(i % 5)})
+	}
+	s.Apply(decoded(t, 5, time.Unix(5, 6), b.Seal(Session{5, 1}, 2)))
+	s.Apply(Entry{Index: 6, AppendedAt: time.Unix(7, 8), Commands: []Command{
+		Requeue{3, true, []Range{{3, 4}, {12, 12}}}, Requeue{3, false, []Range{{4, 6}}},
+		Settle{3, Reject, []Range{{4, 4}, {8, 9}}, 3}, Settle{3, Expire, []Range{{10, 10}, {1, 1}}, 3}, Settle{3, Ack, []Range{{14, 14}}, 2},
+		Configure{3, everySetting()},
+	}})
+	b.Add([]ID{3, 9}, &Message{TTL: NoTTL})
+	s.Apply(decoded(t, 7, time.Unix(9, 10), b.Seal(Session{5, 1}, 3)))
+	return s
+}
+
+func withoutLimit(s Settings) Settings {
+	s.MaxLength = Limit{}
 	return s
 }

@@ -176,12 +176,3 @@ func (l *list) live(r Range) (n uint64) {
 	l.runsIn(r, func(c *chunk, i int, first, last uint64) { n += uint64(c.liveIn(i, first, last)) })
 	return n
 }
-
-// next finds the first unsettled message with the number seq or a higher one.
-func (l *list) next(seq uint64) (c *chunk, i int, found uint64, ok bool) {
-	if !l.seek(seq, &l.read) {
-		return nil, 0, 0, false
-	}
-	c, i = l.chunks[l.read.chunk], l.read.run
-	return c, i, c.nextIn(i, max(seq, c.runs[i].first)), true
-}

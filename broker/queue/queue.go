@@ -58,33 +58,33 @@ func (q *Queue) Timed() bool { return q.timed > 0 }
 
 // After returns the first unsettled message with a number above seq. Calls in sequence
 // cost O(1), others O(log runs).
-func (q *Queue) After(seq uint64) (Item, bool) {
-	if seq == math.MaxUint64 {
-		return Item{}, false
+func (q *Queue) After(seq uint64) (it Item, ok bool) {
+	if seq == math.MaxUint64 || !q.seek(seq+1, &q.read) {
+		return it, false
 	}
-	c, i, found, ok := q.list.next(seq + 1)
-	if !ok {
-		return Item{}, false
-	}
-	return q.item(c, i, found), true
+	c, i := q.chunks[q.read.chunk], q.read.run
+	q.item(&it, c, i, c.nextIn(i, max(seq+1, c.runs[i].first)))
+	return it, true
 }
 
 // Lookup returns the message with the number seq unless it is settled.
-func (q *Queue) Lookup(seq uint64) (Item, bool) {
-	c, i, found, ok := q.list.next(seq)
-	if !ok || found != seq {
-		return Item{}, false
+func (q *Queue) Lookup(seq uint64) (it Item, ok bool) {
+	if !q.seek(seq, &q.read) {
+		return it, false
 	}
-	return q.item(c, i, seq), true
+	c, i := q.chunks[q.read.chunk], q.read.run
+	if seq < c.runs[i].first || c.nextIn(i, seq) != seq {
+		return it, false
+	}
+	q.item(&it, c, i, seq)
+	return it, true
 }
 
-func (q *Queue) item(c *chunk, i int, seq uint64) Item {
+func (q *Queue) item(it *Item, c *chunk, i int, seq uint64) {
 	r := &c.runs[i]
-	it := Item{
-		Seq: seq,
-		Ref: Ref{Index: r.index, Ordinal: r.ordinal + uint32(seq-r.first)},
-		At:  time.Unix(0, r.at),
-	}
+	it.Seq = seq
+	it.Ref = Ref{Index: r.index, Ordinal: r.ordinal + uint32(seq-r.first)}
+	it.At = time.Unix(0, r.at)
 	ttl := uint64(0)
 	if x := c.extra(i); x != nil {
 		o, d := uint32(seq-x.base), x.detail()
@@ -96,7 +96,6 @@ func (q *Queue) item(c *chunk, i int, seq uint64) Item {
 	if ttl > 0 || q.settings.MessageTTL.Set {
 		it.Deadline = q.deadline(r.at, ttl)
 	}
-	return it
 }
 
 // failures are a message's failed deliveries.

@@ -19,6 +19,7 @@ type State struct {
 
 	applies uint64 // calls of Apply, to list a queue once in touched; no part of the state
 	touched []ID
+	load    load // of the section that Apply is at
 }
 
 // progress is how far a session has come, and what was refused of its last batches: a batch
@@ -150,25 +151,26 @@ func (s *State) publish(m moment, c Publish) Answer {
 	}
 	var refused []uint32
 	for i := range c.Sections {
-		l := load{batch: c.batch, section: &c.Sections[i]}
+		s.load.open(c.batch, &c.Sections[i])
 		before := len(refused)
-		for _, id := range l.section.Queues {
+		for _, id := range c.Sections[i].Queues {
 			q := s.queues[id]
 			if q == nil {
 				q = newQueue(id)
 				s.queues[id] = q
 			}
 			next, died := q.next, q.died
-			refused = q.publish(m, &l, refused)
+			refused = q.publish(m, &s.load, refused)
 			if q.next > next || q.died > died {
 				s.touch(q)
 			}
 		}
-		if len(refused) > before && len(l.section.Queues) > 1 { // one queue's refusal is the message's
+		if len(refused) > before && len(c.Sections[i].Queues) > 1 { // one queue's refusal is the message's
 			slices.Sort(refused[before:])
 			refused = append(refused[:before], slices.Compact(refused[before:])...)
 		}
 	}
+	s.load.open(nil, nil) // a large batch must not outlive its entry
 	p.advance(c.Seq, refused)
 	s.sessions[c.Session.Incarnation] = p
 	return Answer{Status: Applied, Seq: p.seq, Refused: slices.Clone(refused)}
