@@ -29,8 +29,9 @@ type attachment struct {
 	number    uint64          // of the last settlement
 	unsettled []leader.Settle // told or to be told, not committed, by number
 	link      *consumeLink
-	term      uint64 // the highest that a leader has shown
-	releasing int    // subscriptions in that state
+	term      uint64        // the highest that a leader has shown
+	releasing int           // subscriptions in that state
+	progress  chan struct{} // see progressing
 }
 
 // consumeLink is one way to an engine.
@@ -295,6 +296,7 @@ func (a *attachment) settled(number uint64) {
 		n++
 	}
 	a.unsettled = slices.Delete(a.unsettled, 0, n)
+	a.progressed()
 	if len(a.work) > 0 {
 		a.poke()
 	}
@@ -344,6 +346,7 @@ func (a *attachment) abandon() {
 			sinks = append(sinks, sink)
 		}
 	}
+	a.progressed()
 	a.mu.Unlock()
 	for _, sink := range sinks {
 		sink.Cancelled(leader.ErrNoQueue)

@@ -341,6 +341,7 @@ func (s *subscription) gotten(got leader.Got) {
 func (s *subscription) cancelled(err error) (Deliveries, error) {
 	if err != nil {
 		delete(s.a.subs, s.id)
+		defer s.a.progressed()
 		return s.abandoned(), err
 	}
 	if s.state == cancelling {
