@@ -90,6 +90,16 @@ func (s *S) Pause(d time.Duration) {
 // recorded but that it came true.
 func (s *S) Eventually(what string, so func() bool) {
 	mark := len(s.lines)
+	defer func() {
+		if r := recover(); r != nil { // of a try that was stopped only the reason stays
+			why := s.lines[len(s.lines)-1]
+			if s.ctx.Err() != nil {
+				why = s.symbolic("stopped: never so: " + what)
+			}
+			s.lines = append(s.lines[:mark], why)
+			panic(r)
+		}
+	}()
 	for {
 		ok := so()
 		s.lines = s.lines[:mark]

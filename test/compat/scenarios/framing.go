@@ -404,6 +404,61 @@ func framing() []Scenario {
 			ch.GetNoAck(q)
 		}},
 
+		// A13: types of field tables.
+		{Name: "A13,G5/headers of every type arrive as they were sent", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Confirm()
+			ch.PublishRaw(&wire.BasicPublish{RoutingKey: q}, headersOf(everyType), "a")
+			ch.Confirms(1)
+			other := s.Connect().Channel()
+			other.Reject(other.Get(q).Tag(), true)
+			s.Queue(q, 1, 0)
+			other.GetNoAck(q)
+		}},
+		{Name: "A13/headers in the order in which they were sent, keys twice", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Confirm()
+			ch.PublishRaw(&wire.BasicPublish{RoutingKey: q}, headersOf("\x01zt\x01"+"\x01at\x00"+"\x01zI\x00\x00\x00\x05"), "a")
+			ch.Confirms(1)
+			ch.GetNoAck(q)
+		}},
+		{Name: "A13/headers that are empty, and empty keys", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Confirm()
+			for _, entries := range []string{"", "\x00t\x01", "\x01kS\x00\x00\x00\x00", "\x01kF\x00\x00\x00\x00", "\x01kA\x00\x00\x00\x00"} {
+				ch.PublishRaw(&wire.BasicPublish{RoutingKey: q}, headersOf(entries), "a")
+				ch.Confirms(1)
+				ch.GetNoAck(q)
+			}
+		}},
+		{Name: "A13,E2/widths of integers in arguments are one", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := s.Name("q")
+			for _, v := range []any{int32(60000), int64(60000), uint32(60000), uint16(60000)} {
+				ch.Do(&wire.QueueDeclare{Queue: q, Durable: true, Arguments: T{"x-expires": v}})
+			}
+		}},
+		{Name: "A13,D15/values of every type match in a headers exchange", Run: func(s *S) {
+			ch := s.Connect().Channel()
+			x, q := ch.Exchange("x", "headers", nil), ch.Queue("q", nil)
+			ch.Confirm()
+			for _, v := range []any{
+				true, int8(-5), uint8(5), int16(-500), uint16(500), int32(-70000), uint32(70000), int64(1) << 40,
+				float32(0.5), 0.25, wire.Decimal{Scale: 2, Value: 314}, time.Unix(1_000_000_000, 0).UTC(), "text", []byte("octets"),
+				[]any{int32(1), "two"}, T{"k": "v"},
+			} {
+				args := T{"x-match": "all", "h": v}
+				ch.Bind(q, x, "", args)
+				ch.Publish(x, "", P{Headers: T{"h": v}}, "a")
+				ch.Confirms(1)
+				ch.GetNoAck(q)
+				ch.Do(&wire.QueueUnbind{Queue: q, Exchange: x, Arguments: args})
+			}
+		}},
+
 		// A10: methods that cannot be taken.
 		{Name: "A10/half a method", Run: func(s *S) {
 			c := s.Connect()
@@ -455,6 +510,20 @@ func framing() []Scenario {
 			c.Expect()
 		}},
 	}
+}
+
+// everyType is the entries of a table with a value of each type of the dialect.
+const everyType = "\x01tt\x01" + "\x01bb\xfb" + "\x01BB\xfb" + "\x01ss\xff\x00" + "\x01uu\xff\x00" +
+	"\x01II\xff\x00\x00\x00" + "\x01ii\xff\x00\x00\x00" + "\x01ll\xff\x00\x00\x00\x00\x00\x00\x00" +
+	"\x01ff\x3f\x00\x00\x00" + "\x01dd\x3f\xe0\x00\x00\x00\x00\x00\x00" + "\x01DD\x02\x00\x00\x01\x3a" +
+	"\x01TT\x00\x00\x00\x00\x3b\x9a\xca\x00" + "\x01SS\x00\x00\x00\x03abc" + "\x01xx\x00\x00\x00\x02\x00\xff" + "\x01VV" +
+	"\x01AA\x00\x00\x00\x0aI\x00\x00\x00\x01t\x00VVV" + "\x01FF\x00\x00\x00\x0c\x01kS\x00\x00\x00\x01v\x01nt\x01"
+
+// headersOf is property flags and list with these entries as headers.
+func headersOf(entries string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(wire.HasHeaders))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(entries)))
+	return append(b, entries...)
 }
 
 // greeting sends a protocol header and looks at the answer.
