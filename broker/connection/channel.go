@@ -19,10 +19,11 @@ type channel struct {
 	content     content
 	routes      *routing.Cache
 	publishable publishable
-	lastQueue   string // declared last: what an empty queue name means (E8)
-	replies     string // queue of the direct reply-to consumer
-	prefetch    int    // of consumers to come; 0: no limit
-	confirms    bool   // in confirm mode
+	lastQueue   string         // declared last: what an empty queue name means (E8)
+	replies     string         // queue of the direct reply-to consumer
+	prefetch    int            // of consumers to come; 0: no limit
+	answered    []Subscription // returned messages since the channel looked at a queue last
+	confirms    bool           // in confirm mode
 	published   uint64
 	unconfirmed uint64 // of those: before confirm.select
 	tx          *transaction
@@ -51,7 +52,7 @@ type channel struct {
 
 func newChannel(c *conn, id uint16) *channel {
 	ch := &channel{
-		c: c, out: &c.out, id: id,
+		c: c, out: &c.out, id: id, prefetch: c.cfg.Prefetch,
 		routes:    routing.NewCache(c.cfg.Routes, c.vhost),
 		consumers: make(map[string]*consumer),
 		holders:   make(map[*holder]struct{}),
@@ -150,9 +151,9 @@ func (ch *channel) basicMethod(ctx context.Context, m wire.Method) error {
 	case *wire.BasicGet:
 		return ch.get(ctx, m)
 	case *wire.BasicReject:
-		return ch.reject(m.DeliveryTag, false, m.Requeue)
+		return ch.reject(m)
 	case *wire.BasicNack:
-		return ch.reject(m.DeliveryTag, m.Multiple, m.Requeue)
+		return ch.nack(m)
 	case *wire.BasicRecover:
 		ch.recover()
 		ch.send(&wire.BasicRecoverOk{})

@@ -53,13 +53,22 @@ func (ch *channel) arrived(n int) {
 	}
 }
 
-// awaitPublishesMax is how long a method waits for the publishes before it.
-const awaitPublishesMax = time.Second
+// catchUpMax is how long a method waits for what was published and returned before it.
+const catchUpMax = time.Second
 
-// awaitPublishes waits until what the channel has published is in its queues: who
-// publishes and then looks expects to see it (C5). Publishes that take long, for
-// want of a majority, are not waited for.
-func (ch *channel) awaitPublishes(ctx context.Context) {
+// catchUp waits until what the channel has published is in its queues, and what
+// it returned back there: who does so and then looks expects to see it (C5). What
+// takes long, for want of a majority, is not waited for.
+func (ch *channel) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	for _, sub := range ch.answered {
+		if sub.Settled(ctx) != nil {
+			break
+		}
+	}
+	clear(ch.answered)
+	ch.answered = ch.answered[:0]
 	var caughtUp chan struct{}
 	ch.out.mu.Lock()
 	if ch.known < ch.published {
@@ -70,11 +79,8 @@ func (ch *channel) awaitPublishes(ctx context.Context) {
 	if caughtUp == nil {
 		return
 	}
-	timer := time.NewTimer(awaitPublishesMax)
-	defer timer.Stop()
 	select {
 	case <-caughtUp:
-	case <-timer.C:
 	case <-ctx.Done():
 	}
 }

@@ -4,8 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
-	"math"
+	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/leader"
@@ -19,8 +18,8 @@ const deliveryWindowMin = 64 << 10
 
 // consume starts a consumer (H1).
 func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
-	if ch.consumer(m.ConsumerTag) != nil && m.ConsumerTag != "" {
-		return fault(wire.NotAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
+	if err := ch.roomForConsumer(m.ConsumerTag); err != nil {
+		return err
 	}
 	ch.sweep()
 	find := ch.readable
@@ -34,26 +33,29 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
-	priority, err := consumerPriority(q, m.Arguments)
+	args, err := consumerArguments(q, m.Arguments)
 	if err != nil {
 		return err
 	}
-	timeout, err := ch.answerTime(q, m.Arguments)
-	if err != nil {
-		return err
+	settings := ch.settings(q)
+	if m.Exclusive && settings.SingleActive { // H21
+		return about(ch.c.vhost, q.Name, leader.ErrExclusive)
 	}
 	k := &consumer{
-		holder: holder{ch: ch, timeout: timeout}, tag: m.ConsumerTag, noAck: m.NoAck, prefetch: ch.prefetch,
-		counts: q.Type() == "quorum",
+		holder: holder{ch: ch, timeout: ch.answerTime(&settings)},
+		tag:    m.ConsumerTag, queue: q.Name, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
 	k.holder.consumer = k
+	if args.timeout.Set {
+		k.timeout = args.timeout.N
+	}
 	if k.tag == "" {
 		k.tag = "amq.ctag-" + randomName()
 	}
 	want := leader.Consumer{
-		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority, Arguments: m.Arguments,
-		Messages: ch.join(k), Bytes: k.window, Connection: ch.c.name, Channel: ch.id,
+		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority, Arguments: m.Arguments,
+		Messages: ch.join(k), Bytes: k.window, Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
@@ -70,6 +72,26 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	ch.start(k, sub, m.NoWait)
 	return nil
+}
+
+// roomForConsumer refuses a tag that is in use (H2), and a consumer too many (H3).
+func (ch *channel) roomForConsumer(tag string) error {
+	ch.out.mu.Lock()
+	defer ch.out.mu.Unlock()
+	limit := ch.c.cfg.MaxConsumers
+	switch {
+	case ch.consumers[tag] != nil:
+		return fault(wire.NotAllowed, "attempt to reuse consumer tag '%s'", tag)
+	case limit > 0 && len(ch.consumers) >= limit:
+		return fault(wire.NotAllowed, "reached maximum (%d) of consumers per channel", limit)
+	}
+	return nil
+}
+
+// settings are those in force for q.
+func (ch *channel) settings(q *topology.Queue) (s queue.Settings) {
+	ch.c.cfg.Definitions.View(func(t *topology.Topology) { s = t.Settings(q) })
+	return s
 }
 
 // join puts k among the channel's consumers and says with how much message
@@ -156,6 +178,9 @@ func (ch *channel) stop(ctx context.Context, k *consumer, tell bool) {
 			unseen = addSeq(unseen, k.waiting[i].Seq)
 		}
 		k.end()
+		if k.queue == ch.replies {
+			ch.replies = "" // whether its queue is gone already or not
+		}
 		if tell {
 			k.tell()
 		}
@@ -202,73 +227,6 @@ func (ch *channel) tidy(h *holder) {
 	h.sub.Release()
 }
 
-// flow pauses or resumes the channel's deliveries (C2).
-func (ch *channel) flow(active bool) {
-	type back struct {
-		k      *consumer
-		unseen []queue.Range
-		bytes  int64
-	}
-	var backs []back
-	o := ch.out
-	o.mu.Lock()
-	ch.paused = !active
-	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.ChannelFlowOk{Active: active}))
-	for _, k := range ch.consumers {
-		unseen, bytes := k.flush()
-		backs = append(backs, back{k, unseen, bytes})
-	}
-	wake := o.rouse()
-	o.mu.Unlock()
-	o.signal(wake)
-	for _, b := range backs {
-		ch.handBack(b.k, b.unseen, b.bytes)
-	}
-}
-
-// qos sets a prefetch: for consumers to come, or for all of the channel together (H14).
-func (ch *channel) qos(m *wire.BasicQos) error {
-	if m.PrefetchSize != 0 {
-		return fault(wire.NotImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
-	}
-	ch.send(&wire.BasicQosOk{})
-	if !m.Global {
-		ch.prefetch = int(m.PrefetchCount)
-		return nil
-	}
-	ch.out.mu.Lock()
-	ch.limit = int(m.PrefetchCount)
-	ch.out.mu.Unlock()
-	ch.grant()
-	return nil
-}
-
-// grant gives all consumers of the channel the credit that they are to have.
-func (ch *channel) grant() {
-	ch.out.mu.Lock()
-	ch.c.grants = ch.c.grants[:0]
-	for _, k := range ch.consumers {
-		if n := k.topUp(); n > 0 {
-			ch.c.grants = append(ch.c.grants, grant{k.sub, n})
-		}
-	}
-	ch.out.mu.Unlock()
-	ch.c.giveGrants()
-}
-
-// grant is message credit on its way to a queue's leader.
-type grant struct {
-	sub      Subscription
-	messages int
-}
-
-func (c *conn) giveGrants() {
-	for _, g := range c.grants {
-		g.sub.Credit(g.messages, 0)
-	}
-	clear(c.grants)
-}
-
 // readable finds a queue that the client may consume from.
 func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, error) {
 	name, err := ch.queueName(name)
@@ -279,44 +237,6 @@ func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, er
 		return nil, err
 	}
 	return ch.findQueue(name)
-}
-
-// consumerPriority reads the argument x-priority (H6).
-func consumerPriority(q *topology.Queue, args wire.Table) (int32, error) {
-	const name = "x-priority"
-	value, ok := args[name]
-	if !ok {
-		return 0, nil
-	}
-	n, ok := integer(value)
-	if !ok {
-		return 0, invalidConsumerArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+fieldType(value)))
-	}
-	return int32(min(max(n, math.MinInt32), math.MaxInt32)), nil
-}
-
-func invalidConsumerArgument(name string, q *topology.Queue, reason string) error {
-	return fault(wire.PreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s': %s", name, q.Name, q.VHost, reason)
-}
-
-func integer(value any) (int64, bool) {
-	switch n := value.(type) {
-	case int8:
-		return int64(n), true
-	case uint8:
-		return int64(n), true
-	case int16:
-		return int64(n), true
-	case uint16:
-		return int64(n), true
-	case int32:
-		return int64(n), true
-	case uint32:
-		return int64(n), true
-	case int64:
-		return n, true
-	}
-	return 0, false
 }
 
 // randomName is 22 characters that nobody else has.

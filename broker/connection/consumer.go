@@ -28,6 +28,7 @@ type holder struct {
 type consumer struct {
 	holder
 	tag      string
+	queue    string // its name
 	noAck    bool
 	prefetch int
 	counts   bool  // redelivered messages say how often they came

@@ -69,7 +69,11 @@ func (ch *channel) header(ctx context.Context, payload []byte) error {
 		return of(basicPublish, err)
 	}
 	if limit := ch.c.cfg.MaxMessageBytes; c.header.BodySize > limit {
-		return of(basicPublish, fault(wire.PreconditionFailed, "message size %d is larger than configured max size %d", c.header.BodySize, limit))
+		configured := "configured "
+		if limit == wire.BodySizeMax {
+			configured = ""
+		}
+		return of(basicPublish, fault(wire.PreconditionFailed, "message size %d is larger than %smax size %d", c.header.BodySize, configured, limit))
 	}
 	if c.header.BodySize == 0 {
 		return ch.complete(ctx, nil)
@@ -92,7 +96,7 @@ func (ch *channel) body(ctx context.Context, part []byte) error {
 	missing := c.header.BodySize - uint64(len(c.body))
 	switch size := uint64(len(part)); {
 	case size > missing:
-		return of(basicPublish, fault(wire.FrameError, "content body of %d bytes is longer than announced (%d)", uint64(len(c.body))+size, c.header.BodySize))
+		return of(basicPublish, fault(wire.FrameError, "content body frame exceeds remaining content size"))
 	case size == missing && len(c.body) == 0:
 		return ch.complete(ctx, part)
 	}

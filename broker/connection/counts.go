@@ -1,10 +1,18 @@
 package connection
 
-import "github.com/warrenmq/warren/broker/wire"
+import (
+	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/wire"
+)
 
-// withCounts adds to a redelivered message's headers how often it came before
-// (G13). Properties that cannot be changed go out as they are.
-func withCounts(properties []byte, returned uint32) []byte {
+// counted tells which queues say how often a message came before (G13).
+func counted(s *queue.Settings) bool { return s.Quorum || s.DeliveryLimit.Set }
+
+// withCounts adds to a redelivered message's headers how often it came before,
+// and, if any, how many of those deliveries failed. Properties that cannot be
+// changed go out as they are.
+func withCounts(properties []byte, d *leader.Delivery) []byte {
 	p, err := wire.ParseProperties(properties)
 	if err != nil {
 		return properties
@@ -12,8 +20,10 @@ func withCounts(properties []byte, returned uint32) []byte {
 	if p.Headers == nil {
 		p.Headers = make(wire.Table, 2)
 	}
-	p.Headers["x-delivery-count"] = int64(returned)
-	p.Headers["x-acquired-count"] = int64(returned)
+	if d.Failed > 0 {
+		p.Headers["x-delivery-count"] = int64(d.Failed)
+	}
+	p.Headers["x-acquired-count"] = int64(d.Returned)
 	out, err := p.Append(nil)
 	if err != nil {
 		return properties

@@ -61,6 +61,9 @@ func exception(err error) *wire.Error {
 		code, text = wire.CommandInvalid, explanation(err)
 	case errors.Is(err, leader.ErrNoQueue):
 		code, text = wire.NotFound, "no "+resource(err)
+	case errors.Is(err, leader.ErrSingleActive):
+		code, text = wire.ResourceLocked, "cannot obtain access to locked "+resource(err)+
+			". basic.get operations are not supported by quorum queues with single active consumer"
 	case errors.Is(err, leader.ErrExclusive):
 		code, text = wire.AccessRefused, resource(err)+" in exclusive use"
 	case errors.Is(err, leader.ErrInUse):

@@ -4,21 +4,26 @@ import (
 	"context"
 	"math"
 
+	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
 // get runs basic.get (H16).
 func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
-	if m.Queue == replyTo {
-		return fault(wire.NotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", replyTo, ch.c.vhost)
+	if isReplyQueue(m.Queue) {
+		return fault(wire.NotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
 	}
 	q, err := ch.readable(ctx, m.Queue)
 	if err != nil {
 		return err
 	}
+	settings := ch.settings(q)
+	if settings.Quorum && settings.SingleActive {
+		return about(ch.c.vhost, q.Name, leader.ErrSingleActive)
+	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
-	ch.awaitPublishes(asked)
+	ch.catchUp(asked)
 	d, remaining, held, ok, err := ch.c.cfg.Queues.Get(asked, q.ID, m.NoAck)
 	if err != nil {
 		return about(ch.c.vhost, q.Name, err)
@@ -27,13 +32,10 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 		ch.send(&wire.BasicGetEmpty{})
 		return nil
 	}
-	if d.Returned > 0 && q.Type() == "quorum" {
-		d.Message.Properties = withCounts(d.Message.Properties, d.Returned)
+	if d.Returned > 0 && counted(&settings) {
+		d.Message.Properties = withCounts(d.Message.Properties, &d)
 	}
-	timeout, err := ch.answerTime(q, nil)
-	if err != nil {
-		return err
-	}
+	timeout := ch.answerTime(&settings)
 	content := wire.AppendContent(nil, ch.id, ch.c.frameMax, wire.ClassBasic, d.Message.Properties, d.Message.Body)
 	o := ch.out
 	now := ch.c.clock()

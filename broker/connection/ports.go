@@ -69,10 +69,12 @@ type Deliveries interface {
 	Cancelled(err error)
 }
 
-// Subscription is a consumer's hold on its queue. All but Cancel never block.
+// Subscription is a consumer's hold on its queue. All but Settled and Cancel never block.
 type Subscription interface {
 	// Settle answers deliveries. It takes over ranges.
 	Settle(answer leader.Answer, ranges []queue.Range)
+	// Settled returns when the answers given so far are committed and applied.
+	Settled(ctx context.Context) error
 	// Credit lets the consumer have that much more.
 	Credit(messages int, bytes int64)
 	// Cancel ends the deliveries: when it returns no further one comes. What was

@@ -66,7 +66,7 @@ func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (to
 	if err != nil {
 		return topology.Binding{}, err
 	}
-	if q == replyTo || isReplyQueue(q) {
+	if isReplyQueue(q) {
 		return topology.Binding{}, fault(wire.AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
 	}
 	if name == "" && key == "" {
@@ -97,7 +97,7 @@ func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error
 	if !created && !m.NoWait {
 		asked, cancel := ch.call(ctx)
 		defer cancel()
-		ch.awaitPublishes(asked)
+		ch.catchUp(asked)
 		ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
 		if err != nil {
 			return about(q.VHost, q.Name, err)
@@ -187,7 +187,7 @@ func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
-	ch.awaitPublishes(asked)
+	ch.catchUp(asked)
 	purged, err := ch.c.cfg.Queues.Purge(asked, q.ID)
 	if err != nil {
 		return about(q.VHost, q.Name, err)
@@ -214,7 +214,7 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 	default:
 		asked, cancel := ch.call(ctx)
 		defer cancel()
-		ch.awaitPublishes(asked)
+		ch.catchUp(asked)
 		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused, m.IfEmpty, ch.c.id)
 		if err != nil && !errors.Is(err, topology.ErrNotFound) {
 			return about(q.VHost, q.Name, err)

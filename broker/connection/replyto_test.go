@@ -54,14 +54,44 @@ func TestM1ReplyConsumerMistakes(t *testing.T) {
 	c.Send(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
 	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - reply consumer already set")
 	c.Channel(1)
-	c.Send(1, &wire.QueueBind{Queue: "amq.rabbitmq.reply-to", Exchange: "amq.direct"}) // F3
+	c.Send(1, &wire.QueueBind{Queue: "amq.rabbitmq.reply-to.x", Exchange: "amq.direct"}) // F3
 	c.ExpectChannelClose(1, 403, "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue")
 	c.Channel(1)
-	c.Send(1, &wire.BasicGet{Queue: "amq.rabbitmq.reply-to"}) // M5
-	c.ExpectClose(540, "NOT_IMPLEMENTED - basic.get not supported by volatile queue 'amq.rabbitmq.reply-to' in vhost '/'")
+	c.Send(1, &wire.BasicGet{Queue: "amq.rabbitmq.reply-to"})
+	c.ExpectChannelClose(1, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to' in vhost '/'")
+	c.Channel(1)
+	c.Send(1, &wire.BasicGet{Queue: "amq.rabbitmq.reply-to.x"}) // M5
+	c.ExpectClose(540, "NOT_IMPLEMENTED - basic.get not supported by volatile queue 'amq.rabbitmq.reply-to.x' in vhost '/'")
 }
 
-// G13: a redelivered message of a queue that was declared as quorum says how often it came.
+// G13: a redelivered message of a queue that was declared as quorum says how often it
+// came, and how often it failed: with reject, not with nack (H18, Q9).
+func TestG13AcquiredCount(t *testing.T) {
+	_, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: wire.Table{"x-queue-type": "quorum"}})
+	fill(c, 1, "q", 0, 1)
+	c.Consume(1, &wire.BasicConsume{Queue: "q"})
+	counts := func() (tag uint64, acquired, failed any) {
+		d := conntest.Expect[*wire.BasicDeliver](c, 1)
+		p, _ := c.Message()
+		return d.DeliveryTag, p.Headers["x-acquired-count"], p.Headers["x-delivery-count"]
+	}
+	expect := func(wantAcquired, wantFailed any) uint64 {
+		t.Helper()
+		tag, acquired, failed := counts()
+		if acquired != wantAcquired || failed != wantFailed {
+			t.Errorf("acquired %v, failed %v; want %v, %v", acquired, failed, wantAcquired, wantFailed)
+		}
+		return tag
+	}
+	c.Send(1, &wire.BasicNack{DeliveryTag: expect(nil, nil), Requeue: true})
+	c.Send(1, &wire.BasicReject{DeliveryTag: expect(int64(1), nil), Requeue: true})
+	expect(int64(2), int64(1))
+	c.Send(1, &wire.BasicRecover{Requeue: true})
+	conntest.Expect[*wire.BasicRecoverOk](c, 1)
+	expect(int64(3), int64(1))
+}
+
 func TestG13DeliveryCount(t *testing.T) {
 	_, c := open(t)
 	c.Declare(1, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: wire.Table{"x-queue-type": "quorum"}})

@@ -13,12 +13,21 @@ func (ch *channel) ack(tag uint64, multiple bool) error {
 	return ch.answerDeliveries(tag, multiple, leader.Ack)
 }
 
-// reject runs basic.reject and basic.nack (H18).
-func (ch *channel) reject(tag uint64, multiple, requeue bool) error {
-	if requeue {
-		return ch.answerDeliveries(tag, multiple, leader.Requeue)
+// nack runs basic.nack (H18): what is requeued was returned, which does not count
+// against a quorum queue's delivery limit.
+func (ch *channel) nack(m *wire.BasicNack) error {
+	if m.Requeue {
+		return ch.answerDeliveries(m.DeliveryTag, m.Multiple, leader.Requeue)
 	}
-	return ch.answerDeliveries(tag, multiple, leader.Reject)
+	return ch.answerDeliveries(m.DeliveryTag, m.Multiple, leader.Reject)
+}
+
+// reject runs basic.reject (H18): what is requeued failed.
+func (ch *channel) reject(m *wire.BasicReject) error {
+	if m.Requeue {
+		return ch.answerDeliveries(m.DeliveryTag, false, leader.Fail)
+	}
+	return ch.answerDeliveries(m.DeliveryTag, false, leader.Reject)
 }
 
 // answerDeliveries takes the client's answer to one delivery, or to all up to tag.
@@ -100,11 +109,13 @@ func (c *conn) settle() {
 	}
 	for _, s := range c.turned {
 		s.h.sub.Settle(s.answer, inOrder(s.ranges))
+		s.h.ch.remember(s.h, s.answer)
 	}
 	clear(c.turned)
 	c.turned = c.turned[:0]
 	for _, h := range c.settling {
 		h.sub.Settle(h.answer, inOrder(h.ranges))
+		h.ch.remember(h, h.answer)
 		h.ranges, h.listed = nil, false
 	}
 	c.refill()
@@ -115,6 +126,21 @@ func (c *conn) settle() {
 	}
 	clear(c.settling)
 	c.settling = c.settling[:0]
+}
+
+// rememberedMax is how many subscriptions a channel waits for before it looks at a queue.
+const rememberedMax = 64
+
+// remember notes that messages are on their way back to a queue, or to a
+// dead-letter exchange, for catchUp. Acknowledgements show nowhere.
+func (ch *channel) remember(h *holder, answer leader.Answer) {
+	if answer == leader.Ack || slices.Contains(ch.answered, h.sub) {
+		return
+	}
+	if len(ch.answered) == rememberedMax {
+		ch.answered = slices.Delete(ch.answered, 0, 1)
+	}
+	ch.answered = append(ch.answered, h.sub)
 }
 
 // refill grants credit for what was settled: to the consumer, and where all of a

@@ -2,12 +2,11 @@ package connection
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
-	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
@@ -117,23 +116,12 @@ func (ch *channel) takeOverdue(now int64) (lost []*consumer, err error) {
 	return lost, nil
 }
 
-// answerTime is how long a consumer of q may keep a delivery, in milliseconds, 0
-// for ever: what it asks for, else the least of what q's argument and policy say,
-// else the node's default.
-func (ch *channel) answerTime(q *topology.Queue, args wire.Table) (int64, error) {
-	const name = "x-consumer-timeout"
-	if value, ok := args[name]; ok {
-		n, ok := integer(value)
-		switch {
-		case !ok:
-			return 0, invalidConsumerArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+fieldType(value)))
-		case n < 0:
-			return 0, invalidConsumerArgument(name, q, fmt.Sprintf("{value_negative,%d}", n))
-		}
-		return n, nil
+// answerTime is how long a delivery of a queue may be kept, in milliseconds, 0 for
+// ever: the least of what the queue's argument and its policies say, else the
+// node's default. A consumer may ask for another.
+func (ch *channel) answerTime(s *queue.Settings) int64 {
+	if s.ConsumerTimeout.Set {
+		return max(s.ConsumerTimeout.N, 0)
 	}
-	if n, ok := integer(q.Arguments[name]); ok {
-		return max(n, 0), nil
-	}
-	return max(ch.c.cfg.ConsumerTimeout, 0).Milliseconds(), nil
+	return max(ch.c.cfg.ConsumerTimeout, 0).Milliseconds()
 }

@@ -147,7 +147,7 @@ func (ch *channel) commit(ctx context.Context, tx *transaction) error {
 	}
 	if failed != nil {
 		ch.rollback(tx)
-		return &wire.Error{Code: wire.PreconditionFailed, Text: "partial tx completion", Cause: fmt.Errorf("commit: %w", failed)}
+		return partial(failed)
 	}
 	ch.out.mu.Lock()
 	for _, a := range tx.answers {
@@ -155,7 +155,30 @@ func (ch *channel) commit(ctx context.Context, tx *transaction) error {
 	}
 	ch.out.mu.Unlock()
 	ch.c.settle()
+	return ch.awaitAnswers(ctx, tx)
+}
+
+// awaitAnswers waits until the answers of a transaction are applied: its effects
+// show before commit-ok does.
+func (ch *channel) awaitAnswers(ctx context.Context, tx *transaction) error {
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	var last *holder
+	for i := range tx.answers {
+		h := tx.answers[i].delivery.from
+		if h == last || h == &ch.nobody {
+			continue
+		}
+		last = h
+		if err := h.sub.Settled(asked); err != nil {
+			return partial(err)
+		}
+	}
 	return nil
+}
+
+func partial(cause error) error {
+	return &wire.Error{Code: wire.PreconditionFailed, Text: "partial tx completion", Cause: fmt.Errorf("commit: %w", cause)}
 }
 
 // txConfirms waits for the publishes of a transaction.

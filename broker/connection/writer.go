@@ -124,7 +124,7 @@ func (w *writer) encodeDelivery(p *parcel) error {
 		w.paid = append(w.paid, k)
 	}
 	if k.counts && p.delivery.Returned > 0 {
-		m.Properties = withCounts(m.Properties, p.delivery.Returned)
+		m.Properties = withCounts(m.Properties, &p.delivery)
 	}
 	w.buf = wire.AppendDeliver(w.buf, k.ch.id, k.tag, p.tag, p.delivery.Redelivered, m.Exchange, m.RoutingKey)
 	if len(m.Body) > wholeBodyMax {

@@ -203,6 +203,8 @@ func (h handle) Settle(answer leader.Answer, ranges []queue.Range) {
 	h.s.q.dispatch()
 }
 
+func (h handle) Settled(context.Context) error { return nil }
+
 func (s *sub) settle(seq uint64, answer leader.Answer) {
 	d, ok := s.held[seq]
 	if !ok {
@@ -212,8 +214,11 @@ func (s *sub) settle(seq uint64, answer leader.Answer) {
 	if answer == leader.Ack || answer == leader.Reject {
 		return
 	}
-	if answer == leader.Requeue {
+	if answer == leader.Requeue || answer == leader.Fail {
 		d.Returned++
+		if answer == leader.Fail || s.q.def.Type() != "quorum" {
+			d.Failed++
+		}
 		d.Redelivered = true
 	}
 	at, _ := slices.BinarySearchFunc(s.q.ready, seq, func(d leader.Delivery, seq uint64) int { return cmp.Compare(d.Seq, seq) })

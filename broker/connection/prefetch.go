@@ -1,0 +1,75 @@
+package connection
+
+import (
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/wire"
+)
+
+// flow pauses or resumes the channel's deliveries (C2).
+func (ch *channel) flow(active bool) {
+	type back struct {
+		k      *consumer
+		unseen []queue.Range
+		bytes  int64
+	}
+	var backs []back
+	o := ch.out
+	o.mu.Lock()
+	ch.paused = !active
+	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.ChannelFlowOk{Active: active}))
+	for _, k := range ch.consumers {
+		unseen, bytes := k.flush()
+		backs = append(backs, back{k, unseen, bytes})
+	}
+	wake := o.rouse()
+	o.mu.Unlock()
+	o.signal(wake)
+	for _, b := range backs {
+		ch.handBack(b.k, b.unseen, b.bytes)
+	}
+}
+
+// qos sets a prefetch: for consumers to come, or for all of the channel together (H14).
+func (ch *channel) qos(m *wire.BasicQos) error {
+	if m.PrefetchSize != 0 {
+		return fault(wire.NotImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
+	}
+	ch.send(&wire.BasicQosOk{})
+	limit := 0 // a prefetch of consumers ends that of the channel, as in RabbitMQ
+	if m.Global {
+		limit = int(m.PrefetchCount)
+	} else {
+		ch.prefetch = int(m.PrefetchCount)
+	}
+	ch.out.mu.Lock()
+	ch.limit = limit
+	ch.out.mu.Unlock()
+	ch.grant()
+	return nil
+}
+
+// grant gives all consumers of the channel the credit that they are to have.
+func (ch *channel) grant() {
+	ch.out.mu.Lock()
+	ch.c.grants = ch.c.grants[:0]
+	for _, k := range ch.consumers {
+		if n := k.topUp(); n > 0 {
+			ch.c.grants = append(ch.c.grants, grant{k.sub, n})
+		}
+	}
+	ch.out.mu.Unlock()
+	ch.c.giveGrants()
+}
+
+// grant is message credit on its way to a queue's leader.
+type grant struct {
+	sub      Subscription
+	messages int
+}
+
+func (c *conn) giveGrants() {
+	for _, g := range c.grants {
+		g.sub.Credit(g.messages, 0)
+	}
+	clear(c.grants)
+}
