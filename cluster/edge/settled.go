@@ -7,56 +7,57 @@ import (
 	"github.com/warrenmq/warren/broker/leader"
 )
 
-// settleWait is somebody who waits until what s has answered is committed.
-type settleWait struct {
-	s    *subscription
-	done chan struct{}
-}
-
-// Settled returns when all that was answered so far is committed and applied at
-// the leader, or, with ErrUnavailable, when ctx ends before.
+// Settled returns when the answers given so far are committed and applied where
+// the queue is led. When the queue is gone there is nothing left to wait for.
 func (h *Subscription) Settled(ctx context.Context) error {
 	s := h.s
-	s.a.mu.Lock()
-	if s.quiet() {
+	for {
+		s.a.mu.Lock()
+		if s.settled() {
+			s.a.mu.Unlock()
+			return nil
+		}
+		if s.untold() {
+			s.a.queue(s, true)
+		}
+		progress := s.a.progressing()
 		s.a.mu.Unlock()
-		return nil
-	}
-	w := settleWait{s, make(chan struct{})}
-	s.a.waiting = append(s.a.waiting, w)
-	s.a.queue(s, true)
-	s.a.mu.Unlock()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(leader.ErrUnavailable, ctx.Err())
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return errors.Join(leader.ErrUnavailable, ctx.Err())
+		}
 	}
 }
 
-// quiet tells whether nothing that s has answered is open. The caller holds a.mu.
-func (s *subscription) quiet() bool {
-	if s.a.subs[s.id] != s {
-		return true
-	}
-	for _, ranges := range s.answers {
-		if len(ranges) > 0 {
-			return false
-		}
-	}
-	return s.committed()
+// settled tells whether nothing that s has answered is still to be committed. The
+// caller holds a.mu.
+func (s *subscription) settled() bool {
+	return s.state == released || !s.untold() && s.committed()
 }
 
-// hear tells those who wait for what is committed now. The caller holds mu.
-func (a *attachment) hear() {
-	open := a.waiting[:0]
-	for _, w := range a.waiting {
-		if !w.s.quiet() {
-			open = append(open, w)
-			continue
+// untold tells whether s has answers that the leader was not told yet. The caller holds a.mu.
+func (s *subscription) untold() bool {
+	for answer, ranges := range s.answers {
+		if len(ranges) > 0 && leader.Answer(answer) != leader.Unseen {
+			return true
 		}
-		close(w.done)
 	}
-	clear(a.waiting[len(open):])
-	a.waiting = open
+	return false
+}
+
+// progressing is closed when more is settled, or subscriptions end. The caller holds mu.
+func (a *attachment) progressing() <-chan struct{} {
+	if a.progress == nil {
+		a.progress = make(chan struct{})
+	}
+	return a.progress
+}
+
+// progressed wakes those who wait for that. The caller holds mu.
+func (a *attachment) progressed() {
+	if a.progress != nil {
+		close(a.progress)
+		a.progress = nil
+	}
 }
