@@ -5,30 +5,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
 // benchRoute measures the table and a warm cache for one message.
 func benchRoute(b *testing.B, f *fixture, exchange, key string, headers topology.Arguments, want int) {
 	b.Helper()
-	read := func() topology.Arguments { return headers }
+	m := message{headers: headers}
 	b.Run("uncached", func(b *testing.B) {
 		b.ReportAllocs()
-		var dst []queue.ID
+		var r Result
 		for b.Loop() {
-			dst, _ = f.table.Route("/", exchange, key, read, dst[:0])
+			r = f.table.Route("/", exchange, key, nil, m)
 		}
-		if len(dst) != want {
-			b.Fatalf("%d queues, want %d", len(dst), want)
+		if len(r.Queues) != want {
+			b.Fatalf("%d queues, want %d", len(r.Queues), want)
 		}
 	})
 	b.Run("cached", func(b *testing.B) {
 		b.ReportAllocs()
 		c := NewCache(f.table, "/")
 		for b.Loop() {
-			if ids, _ := c.Route(exchange, key, read); len(ids) != want {
-				b.Fatalf("%d queues, want %d", len(ids), want)
+			if r := c.Route(exchange, key, nil, m); len(r.Queues) != want {
+				b.Fatalf("%d queues, want %d", len(r.Queues), want)
 			}
 		}
 	})
@@ -112,11 +111,10 @@ func BenchmarkUniqueKeys(b *testing.B) {
 	}
 	b.Run("uncached", func(b *testing.B) {
 		b.ReportAllocs()
-		var dst []queue.ID
 		i := 0
 		for b.Loop() {
 			i = (i + 1) % len(keys)
-			dst, _ = f.table.Route("/", "amq.topic", keys[i], nil, dst[:0])
+			f.table.Route("/", "amq.topic", keys[i], nil, nil)
 		}
 	})
 	b.Run("cached", func(b *testing.B) {
@@ -125,7 +123,7 @@ func BenchmarkUniqueKeys(b *testing.B) {
 		i := 0
 		for b.Loop() {
 			i = (i + 1) % len(keys)
-			c.Route("amq.topic", keys[i], nil)
+			c.Route("amq.topic", keys[i], nil, nil)
 		}
 	})
 }

@@ -7,16 +7,15 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
 func (c *Cache) names(f *fixture, exchange, key string) string {
-	ids, x := c.Route(exchange, key, nil)
-	if x == nil {
+	r := c.Route(exchange, key, nil, nil)
+	if r.Exchange == nil {
 		return "none"
 	}
-	return f.names(ids)
+	return f.names(r.Queues)
 }
 
 func TestCacheNoticesWhatHappensFarAway(t *testing.T) {
@@ -61,7 +60,7 @@ func TestCacheKeepsWhatOthersDoNotTouch(t *testing.T) {
 	}
 	f.queue("reply")
 	f.bind("amq.fanout", "reply", "", nil)
-	allocated := testing.AllocsPerRun(100, func() { c.Route("amq.direct", "k", nil) })
+	allocated := testing.AllocsPerRun(100, func() { c.Route("amq.direct", "k", nil, nil) })
 	r := c.routes[routeKey{"amq.direct", "k"}]
 	if r == nil || r.generation != r.x.generation.Load() || allocated != 0 {
 		t.Errorf("the route of another exchange was dropped: %+v, %v allocations", r, allocated)
@@ -81,7 +80,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	check := func(exchange, key string, want int) {
 		t.Helper()
-		ids, _ := c.Route(exchange, key, nil)
+		ids := c.Route(exchange, key, nil, nil).Queues
 		total := 0
 		for _, r := range c.routes {
 			total += len(r.queues)
@@ -109,10 +108,10 @@ func TestCacheCopiesBorrowedStrings(t *testing.T) {
 	buffer := []byte("amq.directkey")
 	borrowed := unsafe.String(&buffer[0], len(buffer))
 	for range admitEvery {
-		c.Route(borrowed[:10], borrowed[10:], nil)
+		c.Route(borrowed[:10], borrowed[10:], nil, nil)
 	}
 	f.bind("amq.direct", "q", "other", nil) // finding the route again must not keep the string either
-	c.Route(borrowed[:10], borrowed[10:], nil)
+	c.Route(borrowed[:10], borrowed[10:], nil, nil)
 	copy(buffer, "xxxxxxxxxxxxx")
 	if _, ok := c.routes[routeKey{"amq.direct", "key"}]; !ok {
 		t.Errorf("kept %v", c.routes)
@@ -130,12 +129,11 @@ func TestConcurrentUse(t *testing.T) {
 	for range 4 {
 		readers.Go(func() {
 			c := NewCache(f.table, "/")
-			var dst []queue.ID
 			for ctx.Err() == nil {
-				if ids, _ := c.Route("x", "a.b", nil); len(ids) > 1 {
+				if ids := c.Route("x", "a.b", nil, nil).Queues; len(ids) > 1 {
 					t.Errorf("%d queues", len(ids))
 				}
-				dst, _ = f.table.Route("/", "amq.topic", "a.b", nil, dst[:0])
+				f.table.Route("/", "amq.topic", "a.b", nil, nil)
 			}
 		})
 	}

@@ -191,8 +191,8 @@ func TestTableAndCacheFollowTheModel(t *testing.T) {
 					t.Fatalf("seed %d, step %d, %+v: Route(%q, %q, %v) = %q, want %q", s, i, c, exchange, key, headers, got, want)
 				}
 				got := "none"
-				if ids, x := cache.Route(exchange, key, func() topology.Arguments { return headers }); x != nil {
-					got = f.names(ids)
+				if r := cache.Route(exchange, key, nil, message{headers: headers}); r.Exchange != nil {
+					got = f.names(r.Queues)
 				}
 				if got != want {
 					t.Fatalf("seed %d, step %d, %+v: cached Route(%q, %q, %v) = %q, want %q", s, i, c, exchange, key, headers, got, want)

@@ -1,6 +1,6 @@
 // Package routing turns an exchange, a routing key and headers into queues: direct,
-// fanout, topic and headers exchanges, the default exchange, bindings between
-// exchanges and alternate exchanges.
+// fanout, topic, headers, hash and random exchanges, those that keep messages, the
+// default exchange, bindings between exchanges and alternate exchanges.
 //
 // It keeps out permissions, messages and whether a queue is alive; it knows the
 // definitions only through topology's changes, which it takes one by one, so that
@@ -119,10 +119,16 @@ func (t *Table) apply(c *topology.Change) {
 		v.addExchange(c.Exchange)
 	case topology.ExchangeRemoved:
 		v.removeExchange(c.Exchange.Name)
+	case topology.ExchangeChanged:
+		v.changeExchange(c.Exchange)
 	case topology.QueueAdded:
-		v.queues[c.Queue.Name] = c.Queue.ID
+		if !c.Queue.Hidden() {
+			v.queues[c.Queue.Name] = c.Queue.ID
+		}
 	case topology.QueueRemoved:
-		delete(v.queues, c.Queue.Name)
+		if !c.Queue.Hidden() {
+			delete(v.queues, c.Queue.Name)
+		}
 	case topology.BindingAdded:
 		v.bind(c, true)
 	case topology.BindingRemoved:
@@ -132,25 +138,60 @@ func (t *Table) apply(c *topology.Change) {
 
 func (v *vhost) addExchange(def *topology.Exchange) {
 	x := &exchange{definition: def, matcher: newMatcher(def)}
-	if x.alternate, x.hasAlt = def.AlternateExchange(); x.hasAlt {
-		v.alternates[x.alternate] = append(v.alternates[x.alternate], x)
-	}
+	alternate, has := def.AlternateExchange()
+	v.setAlternate(x, alternate, has)
 	v.exchanges[def.Name] = x
 	v.changed(x)
 }
 
+// changeExchange takes another value of a definition: its bindings stay.
+func (v *vhost) changeExchange(def *topology.Exchange) {
+	x := v.exchanges[def.Name]
+	if x == nil {
+		return
+	}
+	x.definition = def
+	alternate, has := def.AlternateExchange()
+	v.setAlternate(x, alternate, has)
+	v.changed(x)
+}
+
 func newMatcher(def *topology.Exchange) matcher {
-	switch {
-	case def.Name == "":
+	if def.Name == "" {
 		return nil
-	case def.Type == topology.Fanout:
+	}
+	switch def.RoutingType() {
+	case topology.Fanout, topology.RecentHistory:
 		return &fanout{}
-	case def.Type == topology.Topic:
+	case topology.Topic:
 		return newTopic()
-	case def.Type == topology.Headers:
+	case topology.Headers:
 		return newHeaders()
+	case topology.ConsistentHash:
+		return newRing(def)
+	case topology.ModulusHash:
+		return &modulus{}
+	case topology.Random:
+		return &random{}
+	case topology.LocalRandom:
+		return &local{}
 	default:
 		return direct{}
+	}
+}
+
+// setAlternate says where x leads what it cannot route.
+func (v *vhost) setAlternate(x *exchange, name string, has bool) {
+	if x.hasAlt {
+		if users := without(v.alternates[x.alternate], x); len(users) > 0 {
+			v.alternates[x.alternate] = users
+		} else {
+			delete(v.alternates, x.alternate)
+		}
+	}
+	x.alternate, x.hasAlt = name, has
+	if has {
+		v.alternates[name] = append(v.alternates[name], x)
 	}
 }
 
@@ -161,15 +202,7 @@ func (v *vhost) removeExchange(name string) {
 	}
 	delete(v.exchanges, name)
 	v.changed(x)
-	if !x.hasAlt {
-		return
-	}
-	users := v.alternates[x.alternate]
-	if users = without(users, x); len(users) > 0 {
-		v.alternates[x.alternate] = users
-	} else {
-		delete(v.alternates, x.alternate)
-	}
+	v.setAlternate(x, "", false)
 }
 
 func (v *vhost) bind(c *topology.Change, add bool) {
