@@ -145,12 +145,12 @@ def until(what, condition, seconds=10):
         time.sleep(0.01)
 
 
-def run(cases):
+def run(cases, limit=CASE_LIMIT):
     """Runs (name, function) pairs; a line each for the Go side. The process
     ends at once afterwards, whatever threads a failed case left."""
     failed = 0
     for name, case in cases:
-        faulthandler.dump_traceback_later(CASE_LIMIT, exit=True)
+        faulthandler.dump_traceback_later(limit, exit=True)
         try:
             case()
             print("ok", name, flush=True)
