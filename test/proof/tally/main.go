@@ -1,6 +1,10 @@
-// Command tally reads the events of go test -json: it prints a line a package
-// and all that a failed test wrote, adds what passed, failed and was skipped to
-// the counts in a file, and fails when a test did.
+// Command tally keeps the counts of a run of all tests, suite by suite, in a file:
+//
+//	go test -json ... | tally FILE SUITE   prints a line a package and all that a failed test wrote
+//	tally FILE SUITE pass|fail NAME        counts one step
+//	tally FILE                             prints the table, and what was skipped and why
+//
+// It exits with 1 when something failed.
 package main
 
 import (
@@ -28,49 +32,69 @@ type event struct {
 
 // counts is how tests ended; a package that does not build or ends outside of
 // a test counts as one failed test.
-type counts struct{ Passed, Failed, Skipped int }
+type counts struct {
+	Passed, Failed, Skipped int
+	Why                     []string `json:",omitempty"` // of what was skipped: the test and its reason
+}
+
+func (c *counts) add(o counts) {
+	c.Passed += o.Passed
+	c.Failed += o.Failed
+	c.Skipped += o.Skipped
+	c.Why = append(c.Why, o.Why...)
+}
+
+// suite is the counts under one name.
+type suite struct {
+	Name string
+	counts
+}
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: go test -json ... | tally FILE")
-		os.Exit(2)
-	}
-	total, err := read(os.Args[1])
-	if err == nil {
-		var c counts
-		c, err = tally(os.Stdin, os.Stdout)
-		total.Passed += c.Passed
-		total.Failed += c.Failed
-		total.Skipped += c.Skipped
-		if e := write(os.Args[1], total); e != nil {
-			err = errors.Join(err, e)
-		}
-		if err == nil && c.Failed > 0 {
-			os.Exit(1)
-		}
-	}
+	failed, err := run(os.Args[1:], os.Stdin, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+	}
+	if failed || err != nil {
 		os.Exit(1)
 	}
 }
 
-func read(file string) (c counts, err error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return c, nil
+func run(args []string, in io.Reader, out io.Writer) (failed bool, err error) {
+	var now counts
+	switch {
+	case len(args) == 1:
+		suites, err := read(args[0])
+		if err != nil {
+			return false, err
+		}
+		return table(out, suites), nil
+	case len(args) == 2:
+		now, err = tally(in, out)
+	case len(args) == 4 && args[2] == "pass":
+		now.Passed = 1
+	case len(args) == 4 && args[2] == "fail":
+		fmt.Fprintln(out, "FAIL", args[3])
+		now.Failed = 1
+	default:
+		return false, errors.New("usage: tally FILE [SUITE [pass|fail NAME]]")
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err != nil {
-		return c, fmt.Errorf("counts in %s: %w", file, err)
-	}
-	return c, nil
+	return now.Failed > 0, errors.Join(err, keep(args[0], args[1], now))
 }
 
-func write(file string, c counts) error {
-	b, err := json.Marshal(c)
+// keep adds counts to a suite in the file.
+func keep(file, name string, c counts) error {
+	suites, err := read(file)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(suites, func(s suite) bool { return s.Name == name })
+	if i < 0 {
+		i = len(suites)
+		suites = append(suites, suite{Name: name})
+	}
+	suites[i].add(c)
+	b, err := json.Marshal(suites)
 	if err != nil {
 		return fmt.Errorf("counts: %w", err)
 	}
@@ -78,6 +102,36 @@ func write(file string, c counts) error {
 		return fmt.Errorf("counts: %w", err)
 	}
 	return nil
+}
+
+func read(file string) (suites []suite, err error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &suites)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("counts in %s: %w", file, err)
+	}
+	return suites, nil
+}
+
+// table prints all suites and says whether something failed.
+func table(out io.Writer, suites []suite) bool {
+	const row = "%-28s %7v %7v %7v\n"
+	fmt.Fprintf(out, row, "suite", "passed", "failed", "skipped")
+	all := suite{Name: "all"}
+	for _, s := range suites {
+		fmt.Fprintf(out, row, s.Name, s.Passed, s.Failed, s.Skipped)
+		all.add(s.counts)
+	}
+	fmt.Fprintf(out, row, all.Name, all.Passed, all.Failed, all.Skipped)
+	for _, why := range all.Why {
+		fmt.Fprintln(out, "skipped:", why)
+	}
+	return all.Failed > 0
 }
 
 // key is a test of a package; the package itself has none.
@@ -125,11 +179,26 @@ func tally(in io.Reader, out io.Writer) (counts, error) {
 				fmt.Fprint(out, strings.Join(output[k], ""))
 			case "skip":
 				total.Skipped++
+				total.Why = append(total.Why, e.Test+": "+reason(output[k]))
 				fmt.Fprint(out, strings.Join(output[k], ""))
 			}
 			delete(output, k)
 		}
 	}
+}
+
+// reason is what a skipped test said, without the lines of go test itself.
+func reason(output []string) string {
+	var said []string
+	for _, l := range output {
+		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "=== ") && !strings.HasPrefix(l, "--- ") {
+			said = append(said, l)
+		}
+	}
+	if len(said) == 0 {
+		return "no reason given"
+	}
+	return strings.Join(said, " ")
 }
 
 // endPackage prints the package's line, and what it wrote when it failed

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -30,16 +32,51 @@ func TestTally(t *testing.T) {
 `, counts{Failed: 1}, "undefined: x"},
 		{"a skipped test is said", `{"Action":"output","Package":"p","Test":"A","Output":"no disk\n"}
 {"Action":"skip","Package":"p","Test":"A"}
-`, counts{Skipped: 1}, "no disk"},
+`, counts{Skipped: 1, Why: []string{"A: no disk"}}, "no disk"},
 		{"what is no event passes through", "go: cannot find module\n", counts{}, "cannot find module"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
 			got, err := tally(strings.NewReader(tt.events), &out)
-			if err != nil || got != tt.want || !strings.Contains(out.String(), tt.says) {
+			if err != nil || !reflect.DeepEqual(got, tt.want) || !strings.Contains(out.String(), tt.says) {
 				t.Errorf("tally: %+v, %v, printed %q; want %+v and %q", got, err, out.String(), tt.want, tt.says)
 			}
 		})
+	}
+}
+
+func TestTableOfSuites(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "counts")
+	events := `{"Action":"pass","Package":"p","Test":"A"}
+{"Action":"output","Package":"p","Test":"B","Output":"    b_test.go:7: no such client\n"}
+{"Action":"skip","Package":"p","Test":"B"}
+`
+	steps := []struct {
+		args   []string
+		in     string
+		failed bool
+	}{
+		{[]string{file, "unit"}, events, false},
+		{[]string{file, "proofs", "pass", "idle"}, "", false},
+		{[]string{file, "unit"}, events, false},
+		{[]string{file, "proofs", "fail", "restart"}, "", true},
+	}
+	var out strings.Builder
+	for _, s := range steps {
+		if failed, err := run(s.args, strings.NewReader(s.in), &out); failed != s.failed || err != nil {
+			t.Fatalf("%q: failed %v, %v", s.args, failed, err)
+		}
+	}
+	out.Reset()
+	failed, err := run([]string{file}, nil, &out)
+	if !failed || err != nil {
+		t.Errorf("failed %v, %v; want a failure", failed, err)
+	}
+	got := strings.Fields(strings.ReplaceAll(out.String(), "\n", " | "))
+	want := strings.Fields(`suite passed failed skipped | unit 2 0 2 | proofs 1 1 0 | all 3 1 2 |
+		skipped: B: b_test.go:7: no such client | skipped: B: b_test.go:7: no such client |`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("table:\n%s", out.String())
 	}
 }
