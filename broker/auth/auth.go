@@ -1,6 +1,6 @@
 // Package auth says who a client is and what it may do: users with RabbitMQ's
 // password hashes, SASL PLAIN and AMQPLAIN, users that are confined to loopback,
-// and permissions on the resources of a vhost.
+// and permissions on the resources of a vhost and the topics of its exchanges.
 //
 // It keeps out where users are stored, which is asked through Config, and how a
 // refusal travels to the client. Its promises: parsers refuse lengths before they
@@ -14,6 +14,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"github.com/warrenmq/warren/broker/pattern"
 )
 
 // The kinds of refusal, each with AMQP's reply code.
@@ -83,13 +85,13 @@ func DefaultLoopbackUsers() []string { return []string{"guest"} }
 type Checker struct {
 	cfg Config
 
-	mu    sync.Mutex
-	rules map[Permission]*rules // compiled, by their content: a changed permission counts at once
+	mu       sync.Mutex
+	patterns map[string]*pattern.Pattern // by expression; nil for one that is none
 }
 
 // New returns a Checker.
 func New(cfg Config) *Checker {
-	return &Checker{cfg: cfg, rules: make(map[Permission]*rules)}
+	return &Checker{cfg: cfg, patterns: make(map[string]*pattern.Pattern)}
 }
 
 // Authenticate takes a SASL mechanism's response and the address it came from, and names the user.

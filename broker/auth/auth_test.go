@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -141,8 +142,73 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.name, tt.err, tt.want)
 		}
 	}
-	if got := compile("(?=x)"); got != nil { // not of Go's syntax: nothing is granted
-		t.Errorf("compile of a look-ahead = %v", got)
+}
+
+func TestExpressions(t *testing.T) {
+	c := checker()
+	for _, tt := range []struct {
+		name, expression, on string
+		want                 bool
+	}{
+		{"the empty expression is the empty name", "", "", true},
+		{"the empty expression is no name", "", "q", false},
+		{"an expression is found anywhere", "in", "main", true},
+		{"an expression may look ahead", "^(?!amq[.])", "q", true},
+		{"what looks ahead refuses, too", "^(?!amq[.])", "amq.q", false},
+		{"what is no expression grants nothing", "(", "(", false},
+	} {
+		for range 2 { // compiled once, then kept
+			if got := c.grants(tt.expression, tt.on); got != tt.want {
+				t.Errorf("%s: grants(%q, %q) = %v", tt.name, tt.expression, tt.on, got)
+			}
+		}
+	}
+	for i := range 2 * maxExpressions {
+		c.grants(strconv.Itoa(i), "")
+	}
+	if len(c.patterns) > maxExpressions {
+		t.Errorf("%d expressions are kept", len(c.patterns))
+	}
+	if CheckExpression("^a.*$") != nil || CheckExpression("(") == nil {
+		t.Error("CheckExpression has them the wrong way round")
+	}
+}
+
+func TestTopicAccess(t *testing.T) {
+	c := New(Config{TopicPermission: func(user, vhost, exchange string) (TopicPermission, bool) {
+		return TopicPermission{user, vhost, exchange, "^{username}[.]{vhost}[.]", ""}, exchange == "confined"
+	}})
+	confined := Resource{VHost: "/", Name: "confined", Exchange: true}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"an exchange without one", c.CheckTopicAccess("anna", Write, Resource{VHost: "/", Name: "free", Exchange: true}, "k"), ""},
+		{"the key fits", c.CheckTopicAccess("anna", Write, confined, "anna./.k"), ""},
+		{"a name means itself", c.CheckTopicAccess("a+", Write, confined, "a+./.k"), ""},
+		{"a name is no expression", c.CheckTopicAccess("a+", Write, confined, "aaa./.k"),
+			"write access to topic 'aaa./.k' in exchange 'confined' in vhost '/' refused for user 'a+'"},
+		{"the key does not fit", c.CheckTopicAccess("anna", Write, confined, "bob./.k"),
+			"write access to topic 'bob./.k' in exchange 'confined' in vhost '/' refused for user 'anna'"},
+		{"the empty expression grants nothing", c.CheckTopicAccess("anna", Read, confined, "k"),
+			"read access to topic 'k' in exchange 'confined' in vhost '/' refused for user 'anna'"},
+		{"nobody is confined", New(Config{}).CheckTopicAccess("anna", Read, confined, "k"), ""},
+	} {
+		switch {
+		case tt.err == nil && tt.want == "":
+		case tt.err == nil || tt.err.Error() != tt.want || !errors.Is(tt.err, ErrRefused):
+			t.Errorf("%s: got %v, want %q", tt.name, tt.err, tt.want)
+		}
+	}
+}
+
+func TestImpersonates(t *testing.T) {
+	c := New(Config{User: func(name string) (User, bool) {
+		return User{Name: name, Tags: []string{"monitoring", name}}, name != "unknown"
+	}})
+	if !c.Impersonates("impersonator") || c.Impersonates("anna") || c.Impersonates("unknown") {
+		t.Error("the tag impersonator decides")
 	}
 }
 

@@ -2,7 +2,8 @@ package auth
 
 import (
 	"fmt"
-	"regexp"
+
+	"github.com/warrenmq/warren/broker/pattern"
 )
 
 // Access is what one wants to do with a resource.
@@ -36,11 +37,8 @@ func (r Resource) String() string {
 	return fmt.Sprintf("%s '%s' in vhost '%s'", kind, r.name(), r.VHost)
 }
 
-// maxRules bounds the compiled permissions that are kept.
-const maxRules = 1024
-
-// rules are a permission's expressions, compiled. A nil one matches nothing.
-type rules struct{ configure, write, read *regexp.Regexp }
+// maxExpressions bounds the compiled expressions that are kept.
+const maxExpressions = 4096
 
 // VHostAccess refuses a vhost that does not exist or that the user has no permission in.
 func (c *Checker) VHostAccess(user, vhost string) error {
@@ -55,7 +53,7 @@ func (c *Checker) VHostAccess(user, vhost string) error {
 
 // CheckAccess refuses what the user's permission in the resource's vhost does not grant.
 func (c *Checker) CheckAccess(user string, a Access, r Resource) error {
-	if p, ok := c.cfg.Permission(user, r.VHost); ok && c.compiled(p).grant(a, r.name()) {
+	if p, ok := c.cfg.Permission(user, r.VHost); ok && c.grants(p.expression(a), r.name()) {
 		return nil
 	}
 	return &Error{Kind: ErrRefused, Text: fmt.Sprintf("%s access to %v refused for user '%s'", a, r, user)}
@@ -72,42 +70,49 @@ func (c *Checker) CheckAnyAccess(user string, r Resource) error {
 	return err
 }
 
-func (c *Checker) compiled(p Permission) *rules {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r := c.rules[p]; r != nil {
-		return r
-	}
-	if len(c.rules) >= maxRules {
-		clear(c.rules)
-	}
-	r := &rules{compile(p.Configure), compile(p.Write), compile(p.Read)}
-	c.rules[p] = r
-	return r
-}
-
-// compile takes the empty expression for one that matches the empty name alone, and
-// one that cannot be compiled for one that matches nothing, as RabbitMQ does.
-func compile(expression string) *regexp.Regexp {
-	if expression == "" {
-		expression = "^$"
-	}
-	re, err := regexp.Compile(expression)
-	if err != nil {
-		return nil
-	}
-	return re
-}
-
-func (r *rules) grant(a Access, name string) bool {
-	var re *regexp.Regexp
+func (p *Permission) expression(a Access) string {
 	switch a {
 	case Configure:
-		re = r.configure
+		return p.Configure
 	case Write:
-		re = r.write
-	case Read:
-		re = r.read
+		return p.Write
+	default:
+		return p.Read
 	}
-	return re != nil && re.MatchString(name)
+}
+
+// grants matches a name with an expression. The empty one matches the empty name
+// alone, and one that cannot be compiled matches nothing, as in RabbitMQ.
+func (c *Checker) grants(expression, name string) bool {
+	if expression == "" {
+		return name == ""
+	}
+	p := c.compiled(expression)
+	return p != nil && p.Match(name)
+}
+
+// compiled keeps patterns by their expressions, so that a changed permission counts at once.
+func (c *Checker) compiled(expression string) *pattern.Pattern {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p, ok := c.patterns[expression]; ok {
+		return p
+	}
+	if len(c.patterns) >= maxExpressions {
+		clear(c.patterns)
+	}
+	p, err := pattern.Compile(expression)
+	if err != nil {
+		p = nil
+	}
+	c.patterns[expression] = p
+	return p
+}
+
+// CheckExpression refuses what is no regular expression, as a permission's must be.
+func CheckExpression(expression string) error {
+	if _, err := pattern.Compile(expression); err != nil {
+		return fmt.Errorf("%q is no regular expression: %w", expression, err)
+	}
+	return nil
 }
