@@ -3,13 +3,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -104,28 +97,9 @@ func (s *Status) Leads() (n int) {
 func Get(ctx context.Context, dir string) (*Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, Socket))
-		},
-	}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/status", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(r)
-	if err != nil {
-		var addressed *url.Error // its text would tell of a URL that nobody gave
-		if errors.As(err, &addressed) {
-			err = addressed.Err
-		}
-		return nil, fmt.Errorf("no node answers in %s: %w", dir, err)
-	}
-	defer resp.Body.Close()
 	var s Status
-	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
-		return nil, fmt.Errorf("answer of the node in %s: %w", dir, err)
+	if err := NewClient(dir).Get(ctx, "/status", &s); err != nil {
+		return nil, err
 	}
 	return &s, nil
 }
