@@ -19,6 +19,7 @@ type controlBatch struct {
 	asked   []asked
 	acked   []*attachment         // whose settlements are in this batch
 	events  []deferred            // sent once it is committed
+	then    []func()              // done once it is committed
 	telling map[queue.ID]struct{} // queues whose log must hear what is out
 	flights int
 }
@@ -130,17 +131,21 @@ func (e *Engine) flushControl() {
 		if c.flights == 0 { // nothing to wait for
 			e.sendDeferred(c.events)
 			e.acknowledge(c.acked)
-			c.events, c.acked = nil, c.acked[:0]
+			then := c.then
+			c.events, c.acked, c.then = nil, c.acked[:0], nil
+			for _, f := range then {
+				f()
+			}
 		}
 		return
 	}
-	settles, questions, acked, events := c.settles, c.asked, c.acked, c.events
+	settles, questions, acked, events, then := c.settles, c.asked, c.acked, c.events, c.then
 	commands := c.commands()
 	numbers := make([]uint64, len(acked))
 	for i, at := range acked {
 		numbers[i] = at.number
 	}
-	c.settles, c.asked, c.acked, c.events, c.index = nil, nil, nil, nil, nil
+	c.settles, c.asked, c.acked, c.events, c.then, c.index = nil, nil, nil, nil, nil, nil
 	c.flights++
 	e.cfg.Log.Propose(queue.EncodeCommands(commands...), func(answers []queue.Answer, err error) {
 		e.inbox.post(func() {
@@ -151,7 +156,7 @@ func (e *Engine) flushControl() {
 				e.fail(err)
 				return
 			}
-			e.committed(settles)
+			e.committed(settles, answers)
 			for i, q := range questions {
 				if q.done != nil {
 					q.done(answers[len(settles)+i])
@@ -160,6 +165,9 @@ func (e *Engine) flushControl() {
 			e.sendDeferred(events)
 			for i, at := range acked {
 				at.out.Send(Settled{Number: numbers[i]})
+			}
+			for _, f := range then {
+				f()
 			}
 		})
 	})
@@ -182,7 +190,7 @@ func (e *Engine) acknowledge(ats []*attachment) {
 }
 
 // committed takes note of settlements that are applied.
-func (e *Engine) committed(settles []settling) {
+func (e *Engine) committed(settles []settling, answers []queue.Answer) {
 	for i := range settles {
 		s := &settles[i]
 		q := e.queues[s.queue]
@@ -197,6 +205,11 @@ func (e *Engine) committed(settles []settling) {
 		}
 		q.leaving -= s.count
 		q.leavingBytes -= s.bytes
+		if missing := uint64(s.count) - answers[i].Count; s.fate.returns() {
+			q.settled += missing // they died of it
+		} else {
+			q.ended -= min(missing, q.ended) // they were settled before
+		}
 		if len(q.gone) > 0 {
 			for _, r := range s.ranges {
 				for seq := r.First; seq <= r.Last; seq++ {
@@ -209,7 +222,7 @@ func (e *Engine) committed(settles []settling) {
 			q.returning -= s.count
 			e.comeBack(q, s.ranges)
 			e.look(q)
-		case q.mortal() || q.stalled || !q.parting.IsZero(): // something may have waited for it
+		case q.mortal() || q.limited() || q.stalled || !q.parting.IsZero(): // something may have waited for it
 			e.look(q)
 		}
 		if s.fate != acked && (q.settings.DeadLetters || q.settings.Delays != "") && e.refresh(q) {

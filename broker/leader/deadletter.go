@@ -14,6 +14,8 @@ const (
 	// The first and the longest pause before one that failed is tried again.
 	firstLetterPause = 100 * time.Millisecond
 	lastLetterPause  = 5 * time.Second
+	// lettersWarning is how often a queue whose dead letters fail is complained about.
+	lettersWarning = time.Minute
 	// partingTime is how long a deleted queue waits for its dead letters.
 	partingTime = 30 * time.Second
 )
@@ -26,6 +28,7 @@ type letters struct {
 	flying  int    // sent, and not answered
 	bytes   int    // of those
 	failing []*letter
+	warned  time.Time // that they fail
 }
 
 // letter is one that is tried again.
@@ -120,8 +123,10 @@ func (e *Engine) arrivedLetter(q *served, m *letter, size int, err error) {
 		return
 	}
 	pause := min(firstLetterPause<<min(m.tries, 10), lastLetterPause)
-	if m.tries++; m.tries == 1 || pause == lastLetterPause {
-		e.logger.Warn("a dead letter cannot be passed on yet", "vhost", q.settings.VHost, "queue", q.settings.Name, "tries", m.tries, "error", err)
+	m.tries++
+	if now := time.Now(); now.Sub(l.warned) > lettersWarning {
+		l.warned = now
+		e.logger.Warn("dead letters cannot be passed on yet", "vhost", q.settings.VHost, "queue", q.settings.Name, "pending", l.pending, "error", err)
 	}
 	m.due = time.Now().Add(pause)
 	l.failing = append(l.failing, m)

@@ -212,6 +212,9 @@ func (e *Engine) end(q *served, f fate, seq uint64, bytes int) {
 		q.gone[seq] = struct{}{}
 	}
 	q.leaving++
+	if !f.returns() {
+		q.ended++
+	}
 	q.leavingBytes += uint64(max(bytes, 0))
 	e.control.settle(q.id, f, seq, bytes)
 }
@@ -294,10 +297,21 @@ func (e *Engine) answerGets(q *served) bool {
 	return true
 }
 
+// readyCount counts the messages that wait for a consumer.
 func (e *Engine) readyCount(q *served) (n uint64) {
 	e.cfg.Log.Locked(func(st *queue.State) {
 		if sq := st.Queue(q.id); sq != nil {
 			n = q.ready(sq)
+		}
+	})
+	return n
+}
+
+// unacked counts those that consumers have, or had and whose answers are on their way.
+func (e *Engine) unacked(q *served) (n uint64) {
+	e.cfg.Log.Locked(func(st *queue.State) {
+		if sq := st.Queue(q.id); sq != nil {
+			n = q.away(sq)
 		}
 	})
 	return n

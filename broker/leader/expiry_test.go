@@ -203,7 +203,7 @@ func TestABacklogExpires(t *testing.T) {
 			}
 			r.send(list...)
 		}
-		if c := r.counts(); c.Ready != batches*(each-1) { // each has one with TTL 0
+		if c := r.counts(); c.Ready != batches*(each-1) { // each batch has one with TTL 0
 			t.Fatalf("Counts = %+v", c)
 		}
 		time.Sleep(1100 * time.Millisecond)

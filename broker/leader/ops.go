@@ -74,8 +74,22 @@ func (e *Engine) count(id queue.ID, use bool, done func(reply)) {
 	if use {
 		q.used = time.Now()
 	}
+	if q.limited() && q.leaving > 0 { // only then is it known how much there is room for
+		e.control.then = append(e.control.then, func() { e.countNow(id, done) })
+		return
+	}
+	e.countNow(id, done)
+}
+
+func (e *Engine) countNow(id queue.ID, done func(reply)) {
+	q := e.served(id)
+	if q == nil {
+		done(reply{err: ErrNoQueue})
+		return
+	}
+	e.upToDate(q)
 	c := Counts{
-		Ready: e.readyCount(q), Unacked: uint64(len(q.out) + q.leaving),
+		Ready: e.readyCount(q), Unacked: e.unacked(q),
 		Consumers: q.consumers(), DeadLetters: q.letters.pending,
 	}
 	c.Active = c.Consumers
@@ -144,7 +158,10 @@ func (e *Engine) purge(id queue.ID, done func(reply)) {
 			purge.Through = sq.NextSeq() - 1
 		}
 	})
-	e.control.ask(purge, func(a queue.Answer) { done(reply{answer: a}) })
+	e.control.ask(purge, func(a queue.Answer) {
+		q.settled += a.Count
+		done(reply{answer: a})
+	})
 }
 
 // Seal ends the queue's life: it refuses further publishes, if it is unused

@@ -18,7 +18,9 @@ type served struct {
 	cursor   uint64              // every number <= cursor has been handed out, returned or settled once, or is in back
 	out      map[uint64]held     // handed out, not answered
 	gone     map[uint64]struct{} // settled, not applied yet: those above cursor, and all where messages have a TTL
-	leaving  int                 // settled, not applied yet
+	leaving  int                 // settled, and not known to be applied
+	ended    uint64              // of those and all before, what does not come back; see away
+	settled  uint64              // how many messages of the queue were settled when ended was 0
 	back     minHeap[key]        // ready again; all that is ready when the queue has priorities
 
 	outBytes, leavingBytes uint64 // of bodies, as far as known
@@ -63,6 +65,7 @@ func newServed(sq *queue.Queue) *served {
 		mark: sq.Mark(), seenBefore: sq.Mark(),
 		used: time.Now(),
 	}
+	q.settled = sq.NextSeq() - 1 - sq.Messages()
 	q.note(sq)
 	q.ends.fresh = q.next // nobody waited for what is there already
 	return q
@@ -245,8 +248,17 @@ func (q *served) take(it queue.Item) {
 }
 
 // ready counts the messages that wait for a consumer. The caller holds the state's lock.
-func (q *served) ready(sq *queue.Queue) uint64 {
-	return less(sq.Messages(), uint64(len(q.out)+q.leaving))
+func (q *served) ready(sq *queue.Queue) uint64 { return less(sq.Messages(), q.away(sq)) }
+
+// away is how many of the messages in the state are with a consumer or on their way
+// out. What is on its way may be applied before this goroutine hears of it, so the
+// state's own count of what was settled decides. The caller holds the state's lock.
+func (q *served) away(sq *queue.Queue) uint64 {
+	settled := sq.NextSeq() - 1 - sq.Messages()
+	if q.leaving == 0 {
+		q.ended, q.settled = 0, settled
+	}
+	return uint64(len(q.out)+q.returning) + less(q.ended, less(settled, q.settled))
 }
 
 // readyBytes is the size of their bodies, as far as known.
