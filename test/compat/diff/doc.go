@@ -42,7 +42,8 @@
 // runs with a durable classic queue, which all kinds must be like. A
 // connection that is closed by the broker is answered by itself (unless
 // ManualClose) and its end recorded; a run that goes on with what is closed, or
-// waits in vain, ends there with a line "stopped: ...".
+// waits in vain, ends there with a line "stopped: ...", which fails on Warren even
+// when RabbitMQ stops there too.
 //
 // At frame level, Dial says nothing by itself, and anything can be sent:
 //

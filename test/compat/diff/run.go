@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,13 @@ func (r *Runner) Show(ctx context.Context, sc *Scenario) string {
 
 // judge compares Warren's transcript with what is expected; "" is well.
 func (sc *Scenario) judge(reference *[]string, got []string) string {
+	if last := got[len(got)-1]; strings.HasPrefix(last, stoppedMark) && !strings.Contains(sc.Want+sc.Delta, last) {
+		return sc.compared(reference, got) + "\n  the program has to come to its end on Warren"
+	}
+	return sc.compared(reference, got)
+}
+
+func (sc *Scenario) compared(reference *[]string, got []string) string {
 	if reference == nil {
 		if want := tidy(sc.Want); strings.Join(got, "\n") != want {
 			return "- wanted, + got:\n" + whole(compare(strings.Split(want, "\n"), got))
@@ -127,9 +135,12 @@ func (s *S) play(program func(*S)) {
 	defer func() {
 		switch r := recover(); r.(type) {
 		case nil, stopped:
-		default:
-			panic(r)
+		default: // a fault of the program must not end the other ones
+			s.Record("%s%v\n%s", stoppedMark, r, debug.Stack())
 		}
 	}()
 	program(s)
+	if len(s.lines) == 0 {
+		s.Record("nothing")
+	}
 }

@@ -38,12 +38,15 @@ type S struct {
 	sideCh   *Channel
 }
 
+// stoppedMark begins the last line of a run that ended early.
+const stoppedMark = "stopped: "
+
 // stopped is the panic by which a run ends early.
 type stopped struct{}
 
 // stop ends the run; the transcript says why.
 func (s *S) stop(format string, args ...any) {
-	s.Record("stopped: %s", fmt.Sprintf(format, args...))
+	s.Record("%s%s", stoppedMark, fmt.Sprintf(format, args...))
 	panic(stopped{})
 }
 
@@ -94,7 +97,7 @@ func (s *S) Eventually(what string, so func() bool) {
 		if r := recover(); r != nil { // of a try that was stopped only the reason stays
 			why := s.lines[len(s.lines)-1]
 			if s.ctx.Err() != nil {
-				why = s.symbolic("stopped: never so: " + what)
+				why = s.symbolic(stoppedMark + "never so: " + what)
 			}
 			s.lines = append(s.lines[:mark], why)
 			panic(r)
@@ -136,7 +139,10 @@ func (s *S) PutWith(exchange, key string, p P, body string) {
 	s.Silently(func() {
 		ch := s.aside()
 		ch.Publish(exchange, key, p, body)
-		if ch.Confirms(1)[0] != "ack" {
+		switch answers := ch.Confirms(1); {
+		case answers == nil:
+			line += " closed: " + s.lines[len(s.lines)-1]
+		case answers[0] != "ack":
 			line += " refused"
 		}
 	})
