@@ -1,7 +1,9 @@
 package group
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -164,6 +166,57 @@ func TestAllKilledAtOnceComeBackWithEverything(t *testing.T) {
 		awaitEqual(t, ps)
 		if got := bodies(t, ps[2]); len(got) != 1500 {
 			t.Errorf("%d messages of 1500", len(got))
+		}
+	})
+}
+
+// A message that died is in no queue any more; until it is safe elsewhere it must outlive
+// whatever happens to the replicas.
+func TestDeadLettersSurviveTheDeathOfAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		ps := w.startThree()
+		l := awaitLeading(t, ps)
+		mustPropose(t, l, queue.EncodeCommands(queue.Configure{Queue: theQueue, Settings: queue.Settings{
+			VHost: "/", Name: "q", DeadLetters: true, DeliveryLimit: queue.Limit{Set: true, N: 0},
+		}}))
+		mustPropose(t, l, numbered(1))
+		mustPropose(t, l, numbered(2))
+		all := []queue.Range{{First: 1, Last: 600}}
+		for i := uint64(3); i <= 600; i++ { // more than a snapshot's threshold
+			mustPropose(t, l, numbered(i))
+		}
+		mustPropose(t, l, queue.EncodeCommands(
+			queue.Settle{Queue: theQueue, Kind: queue.Reject, Ranges: []queue.Range{{First: 2, Last: 2}}, Bytes: 8},
+			queue.Requeue{Queue: theQueue, Ranges: []queue.Range{{First: 1, Last: 1}}},
+			queue.Settle{Queue: theQueue, Kind: queue.Ack, Ranges: all, Bytes: queue.UnknownBytes}))
+		await(t, "a snapshot", time.Minute, func() bool {
+			taken, err := w.disks[l.id].snapshots.List()
+			return err == nil && len(taken) > 0
+		})
+		for _, p := range ps {
+			p.kill()
+		}
+		ps = w.startThree()
+		l = awaitLeading(t, ps)
+		awaitEqual(t, ps)
+		for _, p := range ps {
+			var letters []queue.DeadLetter
+			p.group.Locked(func(s *queue.State) { letters = s.Queue(theQueue).DeadLetters(0, 9) })
+			var got []string
+			for _, d := range letters {
+				m, err := p.group.Message(d.Ref)
+				if err != nil {
+					t.Fatalf("dead letter %d at %s: %v", d.Number, p.id, err)
+				}
+				got = append(got, fmt.Sprint(binary.BigEndian.Uint64(m.Body), " ", d.Reason))
+			}
+			if want := []string{"2 rejected", "1 delivery_limit"}; !slices.Equal(got, want) {
+				t.Errorf("dead letters at %s: %q, want %q", p.id, got, want)
+			}
+		}
+		if a := mustPropose(t, l, queue.EncodeCommands(queue.DeadLettered{Queue: theQueue, Ranges: all})); a[0].Count != 2 {
+			t.Errorf("DeadLettered: %+v", a[0])
 		}
 	})
 }
