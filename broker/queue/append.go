@@ -1,5 +1,7 @@
 package queue
 
+import "slices"
+
 // moment is when and where an entry is applied.
 type moment struct {
 	index uint64 // of the entry
@@ -22,6 +24,7 @@ func (q *Queue) publish(m moment, l *load, refused []uint32) []uint32 {
 }
 
 func appendOrdinals(dst []uint32, first, count uint32) []uint32 {
+	dst = slices.Grow(dst, int(count))
 	for o := first; o < first+count; o++ {
 		dst = append(dst, o)
 	}

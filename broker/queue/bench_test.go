@@ -224,3 +224,71 @@ func TestABacklogCostsLittleMemory(t *testing.T) {
 		runtime.KeepAlive(s)
 	}
 }
+
+// BenchmarkPublishOf100WithTraits applies batches whose messages bring something along, or meet a limit.
+func BenchmarkPublishOf100WithTraits(b *testing.B) {
+	for _, c := range []struct {
+		name     string
+		settings Settings
+		message  func(i int) Message
+	}{
+		{"one time to live", Settings{Name: "q"}, func(int) Message { return Message{TTL: time.Minute} }},
+		{"a hundred times to live", Settings{Name: "q"}, func(i int) Message { return Message{TTL: time.Duration(i)} }},
+		{"priorities", Settings{Name: "q", MaxPriority: 10}, func(i int) Message { return Message{TTL: NoTTL, Priority: uint8(i % 10)} }},
+		{"into a limit of bytes", Settings{Name: "q", MaxLengthBytes: Limit{true, 1 << 60}}, func(i int) Message { return Message{TTL: NoTTL} }},
+		{"refused", Settings{Name: "q", MaxLength: Limit{true, 0}, Overflow: RejectPublish}, func(i int) Message { return Message{TTL: NoTTL} }},
+		{"refused and dead-lettered", Settings{Name: "q", MaxLength: Limit{true, 0}, Overflow: RejectPublishDLX, DeadLetters: true}, func(i int) Message { return Message{TTL: NoTTL} }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var w Builder
+			for i := range 100 {
+				m := c.message(i)
+				m.RoutingKey, m.Body = "q", make([]byte, 50+i)
+				w.Add(one, &m)
+			}
+			cs, err := Decode(w.Seal(Session{1, 1}, 1))
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := cs[0].(Publish)
+			s := NewState()
+			s.Apply(Entry{Commands: []Command{Configure{1, c.settings}}})
+			settle := []Command{Settle{Queue: 1, Kind: Ack, Ranges: make([]Range, 1)}, DeadLettered{Queue: 1, Ranges: make([]Range, 1)}}
+			b.ReportAllocs()
+			for p.Seq = 1; b.Loop(); p.Seq++ {
+				s.Apply(Entry{Index: p.Seq, Commands: []Command{p}})
+				settle[0].(Settle).Ranges[0] = Range{100*p.Seq - 99, 100 * p.Seq}
+				settle[1].(DeadLettered).Ranges[0] = Range{100*p.Seq - 99, 100 * p.Seq}
+				s.Apply(Entry{Commands: settle})
+			}
+		})
+	}
+}
+
+// BenchmarkDeath reports the time for each message of a backlog of a million, from its
+// rejection to the end of its dead letter.
+func BenchmarkDeath(b *testing.B) {
+	const n = 1_000_000
+	for _, size := range []uint64{1, 100} {
+		b.Run(fmt.Sprintf("in ranges of %d", size), func(b *testing.B) {
+			var s *State
+			rs := make([]Range, 1)
+			reject := []Command{Settle{Queue: 1, Kind: Reject, Ranges: rs, Bytes: UnknownBytes}}
+			safe := []Command{DeadLettered{Queue: 1, Ranges: rs}}
+			for i := uint64(0); b.Loop(); i += size {
+				if i%n == 0 {
+					b.StopTimer()
+					s = backlog(b, n, 100)
+					s.Apply(Entry{Commands: []Command{Configure{1, Settings{Name: "q", DeadLetters: true}}}})
+					b.StartTimer()
+				}
+				rs[0] = Range{i%n + 1, i%n + size}
+				s.Apply(Entry{Commands: reject})
+				letters := s.Queue(1).DeadLetters(0, int(size))
+				rs[0] = Range{letters[0].Number, letters[size-1].Number}
+				s.Apply(Entry{Commands: safe})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(uint64(b.N)*size), "ns/message")
+		})
+	}
+}

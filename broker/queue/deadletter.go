@@ -44,7 +44,7 @@ type DeadLetter struct {
 
 // DeadLetters lists up to limit pending dead letters whose numbers are above after, ascending.
 func (q *Queue) DeadLetters(after uint64, limit int) []DeadLetter {
-	var letters []DeadLetter
+	letters := make([]DeadLetter, 0, max(0, min(limit, int(q.dead.messages))))
 	for len(letters) < limit && after < q.died && q.dead.seek(after+1, &q.dead.read) {
 		c, i := q.dead.chunks[q.dead.read.chunk], q.dead.read.run
 		after = c.nextIn(i, max(after+1, c.runs[i].first))
