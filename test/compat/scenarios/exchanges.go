@@ -189,7 +189,7 @@ func exchanges() []Scenario {
 			ch.Confirm()
 			ch.PublishWith(&wire.BasicPublish{Exchange: x, RoutingKey: "unknown", Mandatory: true}, P{}, "hello")
 			ch.Confirms(1)
-			ch.Quiet(q)
+			count(ch, q)
 			ch.Get(q)
 		}},
 		{Name: "D9,G2/an alternate exchange that routes nowhere does not satisfy mandatory", Run: func(s *S) {
@@ -231,7 +231,7 @@ func exchanges() []Scenario {
 			ch.Confirm()
 			ch.PublishWith(&wire.BasicPublish{Exchange: x, RoutingKey: q, Mandatory: true}, P{}, "hello")
 			ch.ExpectN(2)
-			ch.Quiet(q)
+			count(ch, q)
 		}},
 		{Name: "D9/an alternate exchange of the wrong type", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.ExchangeDeclare{Exchange: s.Name("x"), Type: "direct", Arguments: T{"alternate-exchange": int64(5)}})
@@ -363,7 +363,7 @@ func exchanges() []Scenario {
 			ch.Do(&wire.ExchangeBind{Source: a, Destination: b, RoutingKey: "k"})
 			ch.Do(&wire.ExchangeUnbind{Source: a, Destination: b, RoutingKey: "k"})
 			s.PutWith(a, "k", P{}, "lost")
-			ch.Quiet(q)
+			count(ch, q)
 		}},
 		{Name: "D11/unbind what is not bound", Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -392,7 +392,7 @@ func exchanges() []Scenario {
 			ch.Await(q, 2, 0)
 			ch.Do(&wire.QueueUnbind{Queue: q, Exchange: x, RoutingKey: "k", Arguments: T{"an": "argument"}})
 			s.PutWith(x, "k", P{}, "lost")
-			ch.Quiet(q)
+			count(ch, q)
 		}},
 		{Name: "D12/one copy however many bindings match", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()

@@ -64,7 +64,7 @@ func queueArguments() []Scenario {
 			s.Put(q, "lost")
 			ch.Await(q, 1, 0)
 			ch.Reject(ch.Get(q).Tag(), false)
-			ch.Quiet(q)
+			count(ch, q)
 		}},
 		{Name: "E24,E25/arguments of old queues are taken", Run: func(s *S) {
 			ch := s.Connect().Channel()
