@@ -736,6 +736,11 @@ type MetaCommand struct {
 	//	*MetaCommand_DeleteUser
 	//	*MetaCommand_PutPermission
 	//	*MetaCommand_DeletePermission
+	//	*MetaCommand_PutTopicPermission
+	//	*MetaCommand_DeleteTopicPermission
+	//	*MetaCommand_SetUserLimits
+	//	*MetaCommand_Overlap
+	//	*MetaCommand_End
 	Body          isMetaCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -803,7 +808,7 @@ func (x *MetaCommand) GetForm() *MetaForm {
 	return nil
 }
 
-func (x *MetaCommand) GetRegister() *MetaNode {
+func (x *MetaCommand) GetRegister() *MetaRegister {
 	if x != nil {
 		if x, ok := x.Body.(*MetaCommand_Register); ok {
 			return x.Register
@@ -875,6 +880,51 @@ func (x *MetaCommand) GetDeletePermission() *MetaPermission {
 	return nil
 }
 
+func (x *MetaCommand) GetPutTopicPermission() *MetaTopicPermission {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_PutTopicPermission); ok {
+			return x.PutTopicPermission
+		}
+	}
+	return nil
+}
+
+func (x *MetaCommand) GetDeleteTopicPermission() *MetaTopicPermission {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_DeleteTopicPermission); ok {
+			return x.DeleteTopicPermission
+		}
+	}
+	return nil
+}
+
+func (x *MetaCommand) GetSetUserLimits() *MetaUserLimits {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_SetUserLimits); ok {
+			return x.SetUserLimits
+		}
+	}
+	return nil
+}
+
+func (x *MetaCommand) GetOverlap() *MetaOverlap {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_Overlap); ok {
+			return x.Overlap
+		}
+	}
+	return nil
+}
+
+func (x *MetaCommand) GetEnd() *MetaProcess {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
 type isMetaCommand_Body interface {
 	isMetaCommand_Body()
 }
@@ -888,7 +938,7 @@ type MetaCommand_Form struct {
 }
 
 type MetaCommand_Register struct {
-	Register *MetaNode `protobuf:"bytes,4,opt,name=register,proto3,oneof"`
+	Register *MetaRegister `protobuf:"bytes,4,opt,name=register,proto3,oneof"`
 }
 
 type MetaCommand_EnsureGroups struct {
@@ -919,6 +969,26 @@ type MetaCommand_DeletePermission struct {
 	DeletePermission *MetaPermission `protobuf:"bytes,11,opt,name=delete_permission,json=deletePermission,proto3,oneof"`
 }
 
+type MetaCommand_PutTopicPermission struct {
+	PutTopicPermission *MetaTopicPermission `protobuf:"bytes,12,opt,name=put_topic_permission,json=putTopicPermission,proto3,oneof"`
+}
+
+type MetaCommand_DeleteTopicPermission struct {
+	DeleteTopicPermission *MetaTopicPermission `protobuf:"bytes,13,opt,name=delete_topic_permission,json=deleteTopicPermission,proto3,oneof"` // no exchange: of all exchanges
+}
+
+type MetaCommand_SetUserLimits struct {
+	SetUserLimits *MetaUserLimits `protobuf:"bytes,14,opt,name=set_user_limits,json=setUserLimits,proto3,oneof"`
+}
+
+type MetaCommand_Overlap struct {
+	Overlap *MetaOverlap `protobuf:"bytes,15,opt,name=overlap,proto3,oneof"`
+}
+
+type MetaCommand_End struct {
+	End *MetaProcess `protobuf:"bytes,16,opt,name=end,proto3,oneof"`
+}
+
 func (*MetaCommand_Topology) isMetaCommand_Body() {}
 
 func (*MetaCommand_Form) isMetaCommand_Body() {}
@@ -938,6 +1008,16 @@ func (*MetaCommand_DeleteUser) isMetaCommand_Body() {}
 func (*MetaCommand_PutPermission) isMetaCommand_Body() {}
 
 func (*MetaCommand_DeletePermission) isMetaCommand_Body() {}
+
+func (*MetaCommand_PutTopicPermission) isMetaCommand_Body() {}
+
+func (*MetaCommand_DeleteTopicPermission) isMetaCommand_Body() {}
+
+func (*MetaCommand_SetUserLimits) isMetaCommand_Body() {}
+
+func (*MetaCommand_Overlap) isMetaCommand_Body() {}
+
+func (*MetaCommand_End) isMetaCommand_Body() {}
 
 // MetaForm is the first command of a cluster.
 type MetaForm struct {
@@ -1008,23 +1088,176 @@ func (x *MetaForm) GetPermissions() []*MetaPermission {
 	return nil
 }
 
-type MetaNode struct {
+// MetaRegister enters a node or its new process, which the leader saw beside others.
+type MetaRegister struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *MetaNode              `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Alive         []*MetaProcess         `protobuf:"bytes,2,rep,name=alive,proto3" json:"alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaRegister) Reset() {
+	*x = MetaRegister{}
+	mi := &file_meta_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaRegister) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaRegister) ProtoMessage() {}
+
+func (x *MetaRegister) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaRegister.ProtoReflect.Descriptor instead.
+func (*MetaRegister) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MetaRegister) GetNode() *MetaNode {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *MetaRegister) GetAlive() []*MetaProcess {
+	if x != nil {
+		return x.Alive
+	}
+	return nil
+}
+
+type MetaProcess struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // ServerID
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
-	PeerAddr      string                 `protobuf:"bytes,4,opt,name=peer_addr,json=peerAddr,proto3" json:"peer_addr,omitempty"`
-	AmqpAddr      string                 `protobuf:"bytes,5,opt,name=amqp_addr,json=amqpAddr,proto3" json:"amqp_addr,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Joined        uint64                 `protobuf:"varint,8,opt,name=joined,proto3" json:"joined,omitempty"` // log index of the first registration, given at apply
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaProcess) Reset() {
+	*x = MetaProcess{}
+	mi := &file_meta_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaProcess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaProcess) ProtoMessage() {}
+
+func (x *MetaProcess) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaProcess.ProtoReflect.Descriptor instead.
+func (*MetaProcess) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MetaProcess) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MetaProcess) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// MetaOverlap says that processes were seen alive at the same time.
+type MetaOverlap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Processes     []*MetaProcess         `protobuf:"bytes,1,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaOverlap) Reset() {
+	*x = MetaOverlap{}
+	mi := &file_meta_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaOverlap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaOverlap) ProtoMessage() {}
+
+func (x *MetaOverlap) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaOverlap.ProtoReflect.Descriptor instead.
+func (*MetaOverlap) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MetaOverlap) GetProcesses() []*MetaProcess {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+type MetaNode struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // ServerID
+	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Zone     string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	PeerAddr string                 `protobuf:"bytes,4,opt,name=peer_addr,json=peerAddr,proto3" json:"peer_addr,omitempty"`
+	AmqpAddr string                 `protobuf:"bytes,5,opt,name=amqp_addr,json=amqpAddr,proto3" json:"amqp_addr,omitempty"`
+	Version  string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Epoch    uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Joined   uint64                 `protobuf:"varint,8,opt,name=joined,proto3" json:"joined,omitempty"` // log index of the first registration, given at apply
+	// What follows is of the process: given at apply, too.
+	Since         uint64 `protobuf:"varint,9,opt,name=since,proto3" json:"since,omitempty"`  // serial of the definitions from which on it, or one that it met, was there
+	Ended         bool   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"` // it was not seen for long
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MetaNode) Reset() {
 	*x = MetaNode{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1269,7 @@ func (x *MetaNode) String() string {
 func (*MetaNode) ProtoMessage() {}
 
 func (x *MetaNode) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1282,7 @@ func (x *MetaNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaNode.ProtoReflect.Descriptor instead.
 func (*MetaNode) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MetaNode) GetId() string {
@@ -1108,6 +1341,20 @@ func (x *MetaNode) GetJoined() uint64 {
 	return 0
 }
 
+func (x *MetaNode) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *MetaNode) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
 // MetaEnsureGroups creates groups until as many as sets prefer the node.
 type MetaEnsureGroups struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1119,7 +1366,7 @@ type MetaEnsureGroups struct {
 
 func (x *MetaEnsureGroups) Reset() {
 	*x = MetaEnsureGroups{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1378,7 @@ func (x *MetaEnsureGroups) String() string {
 func (*MetaEnsureGroups) ProtoMessage() {}
 
 func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1391,7 @@ func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaEnsureGroups.ProtoReflect.Descriptor instead.
 func (*MetaEnsureGroups) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MetaEnsureGroups) GetNode() string {
@@ -1170,7 +1417,7 @@ type MetaReplicas struct {
 
 func (x *MetaReplicas) Reset() {
 	*x = MetaReplicas{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1429,7 @@ func (x *MetaReplicas) String() string {
 func (*MetaReplicas) ProtoMessage() {}
 
 func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1442,7 @@ func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaReplicas.ProtoReflect.Descriptor instead.
 func (*MetaReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MetaReplicas) GetIds() []string {
@@ -1218,7 +1465,7 @@ type MetaSetTarget struct {
 
 func (x *MetaSetTarget) Reset() {
 	*x = MetaSetTarget{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1477,7 @@ func (x *MetaSetTarget) String() string {
 func (*MetaSetTarget) ProtoMessage() {}
 
 func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1490,7 @@ func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetTarget.ProtoReflect.Descriptor instead.
 func (*MetaSetTarget) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MetaSetTarget) GetGroup() uint64 {
@@ -1278,7 +1525,7 @@ type MetaSetReplicas struct {
 
 func (x *MetaSetReplicas) Reset() {
 	*x = MetaSetReplicas{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1537,7 @@ func (x *MetaSetReplicas) String() string {
 func (*MetaSetReplicas) ProtoMessage() {}
 
 func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1550,7 @@ func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetReplicas.ProtoReflect.Descriptor instead.
 func (*MetaSetReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MetaSetReplicas) GetGroup() uint64 {
@@ -1332,7 +1579,7 @@ type MetaUser struct {
 
 func (x *MetaUser) Reset() {
 	*x = MetaUser{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1591,7 @@ func (x *MetaUser) String() string {
 func (*MetaUser) ProtoMessage() {}
 
 func (x *MetaUser) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1604,7 @@ func (x *MetaUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaUser.ProtoReflect.Descriptor instead.
 func (*MetaUser) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MetaUser) GetName() string {
@@ -1401,7 +1648,7 @@ type MetaPermission struct {
 
 func (x *MetaPermission) Reset() {
 	*x = MetaPermission{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1660,7 @@ func (x *MetaPermission) String() string {
 func (*MetaPermission) ProtoMessage() {}
 
 func (x *MetaPermission) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1673,7 @@ func (x *MetaPermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaPermission.ProtoReflect.Descriptor instead.
 func (*MetaPermission) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MetaPermission) GetUser() string {
@@ -1464,6 +1711,134 @@ func (x *MetaPermission) GetRead() string {
 	return ""
 }
 
+type MetaTopicPermission struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Vhost         string                 `protobuf:"bytes,2,opt,name=vhost,proto3" json:"vhost,omitempty"`
+	Exchange      string                 `protobuf:"bytes,3,opt,name=exchange,proto3" json:"exchange,omitempty"`
+	Write         string                 `protobuf:"bytes,4,opt,name=write,proto3" json:"write,omitempty"`
+	Read          string                 `protobuf:"bytes,5,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaTopicPermission) Reset() {
+	*x = MetaTopicPermission{}
+	mi := &file_meta_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaTopicPermission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaTopicPermission) ProtoMessage() {}
+
+func (x *MetaTopicPermission) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaTopicPermission.ProtoReflect.Descriptor instead.
+func (*MetaTopicPermission) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *MetaTopicPermission) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *MetaTopicPermission) GetVhost() string {
+	if x != nil {
+		return x.Vhost
+	}
+	return ""
+}
+
+func (x *MetaTopicPermission) GetExchange() string {
+	if x != nil {
+		return x.Exchange
+	}
+	return ""
+}
+
+func (x *MetaTopicPermission) GetWrite() string {
+	if x != nil {
+		return x.Write
+	}
+	return ""
+}
+
+func (x *MetaTopicPermission) GetRead() string {
+	if x != nil {
+		return x.Read
+	}
+	return ""
+}
+
+type MetaUserLimits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Limits        map[string]int64       `protobuf:"bytes,2,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaUserLimits) Reset() {
+	*x = MetaUserLimits{}
+	mi := &file_meta_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaUserLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaUserLimits) ProtoMessage() {}
+
+func (x *MetaUserLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaUserLimits.ProtoReflect.Descriptor instead.
+func (*MetaUserLimits) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *MetaUserLimits) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *MetaUserLimits) GetLimits() map[string]int64 {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type MetaGroup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1477,7 +1852,7 @@ type MetaGroup struct {
 
 func (x *MetaGroup) Reset() {
 	*x = MetaGroup{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1864,7 @@ func (x *MetaGroup) String() string {
 func (*MetaGroup) ProtoMessage() {}
 
 func (x *MetaGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1877,7 @@ func (x *MetaGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaGroup.ProtoReflect.Descriptor instead.
 func (*MetaGroup) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MetaGroup) GetId() uint64 {
@@ -1552,7 +1927,7 @@ type MetaOrigin struct {
 
 func (x *MetaOrigin) Reset() {
 	*x = MetaOrigin{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1939,7 @@ func (x *MetaOrigin) String() string {
 func (*MetaOrigin) ProtoMessage() {}
 
 func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1952,7 @@ func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaOrigin.ProtoReflect.Descriptor instead.
 func (*MetaOrigin) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MetaOrigin) GetId() string {
@@ -1610,24 +1985,26 @@ func (x *MetaOrigin) GetDone() []uint64 {
 
 // MetaSnapshot is the whole state, after its version byte. Lists are sorted.
 type MetaSnapshot struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Applied       uint64                 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
-	ClusterId     string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Expect        uint32                 `protobuf:"varint,3,opt,name=expect,proto3" json:"expect,omitempty"`
-	Topology      []byte                 `protobuf:"bytes,4,opt,name=topology,proto3" json:"topology,omitempty"` // snapshot of broker/topology
-	Users         []*MetaUser            `protobuf:"bytes,5,rep,name=users,proto3" json:"users,omitempty"`
-	Permissions   []*MetaPermission      `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	Nodes         []*MetaNode            `protobuf:"bytes,7,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Groups        []*MetaGroup           `protobuf:"bytes,8,rep,name=groups,proto3" json:"groups,omitempty"`
-	LastGroup     uint64                 `protobuf:"varint,9,opt,name=last_group,json=lastGroup,proto3" json:"last_group,omitempty"`
-	Origins       []*MetaOrigin          `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Applied          uint64                 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	ClusterId        string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Expect           uint32                 `protobuf:"varint,3,opt,name=expect,proto3" json:"expect,omitempty"`
+	Topology         []byte                 `protobuf:"bytes,4,opt,name=topology,proto3" json:"topology,omitempty"` // snapshot of broker/topology
+	Users            []*MetaUser            `protobuf:"bytes,5,rep,name=users,proto3" json:"users,omitempty"`
+	Permissions      []*MetaPermission      `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	Nodes            []*MetaNode            `protobuf:"bytes,7,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Groups           []*MetaGroup           `protobuf:"bytes,8,rep,name=groups,proto3" json:"groups,omitempty"`
+	LastGroup        uint64                 `protobuf:"varint,9,opt,name=last_group,json=lastGroup,proto3" json:"last_group,omitempty"`
+	Origins          []*MetaOrigin          `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
+	TopicPermissions []*MetaTopicPermission `protobuf:"bytes,11,rep,name=topic_permissions,json=topicPermissions,proto3" json:"topic_permissions,omitempty"`
+	UserLimits       []*MetaUserLimits      `protobuf:"bytes,12,rep,name=user_limits,json=userLimits,proto3" json:"user_limits,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MetaSnapshot) Reset() {
 	*x = MetaSnapshot{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2016,7 @@ func (x *MetaSnapshot) String() string {
 func (*MetaSnapshot) ProtoMessage() {}
 
 func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2029,7 @@ func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSnapshot.ProtoReflect.Descriptor instead.
 func (*MetaSnapshot) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MetaSnapshot) GetApplied() uint64 {
@@ -1725,6 +2102,20 @@ func (x *MetaSnapshot) GetOrigins() []*MetaOrigin {
 	return nil
 }
 
+func (x *MetaSnapshot) GetTopicPermissions() []*MetaTopicPermission {
+	if x != nil {
+		return x.TopicPermissions
+	}
+	return nil
+}
+
+func (x *MetaSnapshot) GetUserLimits() []*MetaUserLimits {
+	if x != nil {
+		return x.UserLimits
+	}
+	return nil
+}
+
 // MetaLedger is what a node keeps beside the log: its cluster, or its promise.
 type MetaLedger struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1738,7 +2129,7 @@ type MetaLedger struct {
 
 func (x *MetaLedger) Reset() {
 	*x = MetaLedger{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +2141,7 @@ func (x *MetaLedger) String() string {
 func (*MetaLedger) ProtoMessage() {}
 
 func (x *MetaLedger) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +2154,7 @@ func (x *MetaLedger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaLedger.ProtoReflect.Descriptor instead.
 func (*MetaLedger) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MetaLedger) GetClusterId() string {
@@ -1844,12 +2235,12 @@ const file_meta_proto_rawDesc = "" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x122\n" +
-	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\xcc\x04\n" +
+	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\xa3\a\n" +
 	"\vMetaCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1c\n" +
 	"\btopology\x18\x02 \x01(\fH\x00R\btopology\x12)\n" +
-	"\x04form\x18\x03 \x01(\v2\x13.warren.v1.MetaFormH\x00R\x04form\x121\n" +
-	"\bregister\x18\x04 \x01(\v2\x13.warren.v1.MetaNodeH\x00R\bregister\x12B\n" +
+	"\x04form\x18\x03 \x01(\v2\x13.warren.v1.MetaFormH\x00R\x04form\x125\n" +
+	"\bregister\x18\x04 \x01(\v2\x17.warren.v1.MetaRegisterH\x00R\bregister\x12B\n" +
 	"\rensure_groups\x18\x05 \x01(\v2\x1b.warren.v1.MetaEnsureGroupsH\x00R\fensureGroups\x129\n" +
 	"\n" +
 	"set_target\x18\x06 \x01(\v2\x18.warren.v1.MetaSetTargetH\x00R\tsetTarget\x12?\n" +
@@ -1859,14 +2250,27 @@ const file_meta_proto_rawDesc = "" +
 	"deleteUser\x12B\n" +
 	"\x0eput_permission\x18\n" +
 	" \x01(\v2\x19.warren.v1.MetaPermissionH\x00R\rputPermission\x12H\n" +
-	"\x11delete_permission\x18\v \x01(\v2\x19.warren.v1.MetaPermissionH\x00R\x10deletePermissionB\x06\n" +
+	"\x11delete_permission\x18\v \x01(\v2\x19.warren.v1.MetaPermissionH\x00R\x10deletePermission\x12R\n" +
+	"\x14put_topic_permission\x18\f \x01(\v2\x1e.warren.v1.MetaTopicPermissionH\x00R\x12putTopicPermission\x12X\n" +
+	"\x17delete_topic_permission\x18\r \x01(\v2\x1e.warren.v1.MetaTopicPermissionH\x00R\x15deleteTopicPermission\x12C\n" +
+	"\x0fset_user_limits\x18\x0e \x01(\v2\x19.warren.v1.MetaUserLimitsH\x00R\rsetUserLimits\x122\n" +
+	"\aoverlap\x18\x0f \x01(\v2\x16.warren.v1.MetaOverlapH\x00R\aoverlap\x12*\n" +
+	"\x03end\x18\x10 \x01(\v2\x16.warren.v1.MetaProcessH\x00R\x03endB\x06\n" +
 	"\x04body\"\xa9\x01\n" +
 	"\bMetaForm\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x16\n" +
 	"\x06expect\x18\x02 \x01(\rR\x06expect\x12)\n" +
 	"\x05users\x18\x03 \x03(\v2\x13.warren.v1.MetaUserR\x05users\x12;\n" +
-	"\vpermissions\x18\x04 \x03(\v2\x19.warren.v1.MetaPermissionR\vpermissions\"\xc4\x01\n" +
+	"\vpermissions\x18\x04 \x03(\v2\x19.warren.v1.MetaPermissionR\vpermissions\"e\n" +
+	"\fMetaRegister\x12'\n" +
+	"\x04node\x18\x01 \x01(\v2\x13.warren.v1.MetaNodeR\x04node\x12,\n" +
+	"\x05alive\x18\x02 \x03(\v2\x16.warren.v1.MetaProcessR\x05alive\"3\n" +
+	"\vMetaProcess\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"C\n" +
+	"\vMetaOverlap\x124\n" +
+	"\tprocesses\x18\x01 \x03(\v2\x16.warren.v1.MetaProcessR\tprocesses\"\xf0\x01\n" +
 	"\bMetaNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1875,7 +2279,10 @@ const file_meta_proto_rawDesc = "" +
 	"\tamqp_addr\x18\x05 \x01(\tR\bamqpAddr\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06joined\x18\b \x01(\x04R\x06joined\"S\n" +
+	"\x06joined\x18\b \x01(\x04R\x06joined\x12\x14\n" +
+	"\x05since\x18\t \x01(\x04R\x05since\x12\x14\n" +
+	"\x05ended\x18\n" +
+	" \x01(\bR\x05ended\"S\n" +
 	"\x10MetaEnsureGroups\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12+\n" +
 	"\x04sets\x18\x02 \x03(\v2\x17.warren.v1.MetaReplicasR\x04sets\" \n" +
@@ -1898,7 +2305,19 @@ const file_meta_proto_rawDesc = "" +
 	"\x05vhost\x18\x02 \x01(\tR\x05vhost\x12\x1c\n" +
 	"\tconfigure\x18\x03 \x01(\tR\tconfigure\x12\x14\n" +
 	"\x05write\x18\x04 \x01(\tR\x05write\x12\x12\n" +
-	"\x04read\x18\x05 \x01(\tR\x04read\"\x87\x01\n" +
+	"\x04read\x18\x05 \x01(\tR\x04read\"\x85\x01\n" +
+	"\x13MetaTopicPermission\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
+	"\x05vhost\x18\x02 \x01(\tR\x05vhost\x12\x1a\n" +
+	"\bexchange\x18\x03 \x01(\tR\bexchange\x12\x14\n" +
+	"\x05write\x18\x04 \x01(\tR\x05write\x12\x12\n" +
+	"\x04read\x18\x05 \x01(\tR\x04read\"\x9e\x01\n" +
+	"\x0eMetaUserLimits\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12=\n" +
+	"\x06limits\x18\x02 \x03(\v2%.warren.v1.MetaUserLimits.LimitsEntryR\x06limits\x1a9\n" +
+	"\vLimitsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x87\x01\n" +
 	"\tMetaGroup\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\ainitial\x18\x02 \x03(\tR\ainitial\x12\x1a\n" +
@@ -1910,7 +2329,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x12\n" +
-	"\x04done\x18\x04 \x03(\x04R\x04done\"\x8c\x03\n" +
+	"\x04done\x18\x04 \x03(\x04R\x04done\"\x95\x04\n" +
 	"\fMetaSnapshot\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\x04R\aapplied\x12\x1d\n" +
 	"\n" +
@@ -1924,7 +2343,10 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"last_group\x18\t \x01(\x04R\tlastGroup\x12/\n" +
 	"\aorigins\x18\n" +
-	" \x03(\v2\x15.warren.v1.MetaOriginR\aorigins\"\x98\x01\n" +
+	" \x03(\v2\x15.warren.v1.MetaOriginR\aorigins\x12K\n" +
+	"\x11topic_permissions\x18\v \x03(\v2\x1e.warren.v1.MetaTopicPermissionR\x10topicPermissions\x12:\n" +
+	"\vuser_limits\x18\f \x03(\v2\x19.warren.v1.MetaUserLimitsR\n" +
+	"userLimits\"\x98\x01\n" +
 	"\n" +
 	"MetaLedger\x12\x1d\n" +
 	"\n" +
@@ -1953,7 +2375,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 	return file_meta_proto_rawDescData
 }
 
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_meta_proto_goTypes = []any{
 	(*MetaStatusRequest)(nil),        // 0: warren.v1.MetaStatusRequest
 	(*MetaStatusResponse)(nil),       // 1: warren.v1.MetaStatusResponse
@@ -1970,57 +2392,74 @@ var file_meta_proto_goTypes = []any{
 	(*MetaBatch)(nil),                // 12: warren.v1.MetaBatch
 	(*MetaCommand)(nil),              // 13: warren.v1.MetaCommand
 	(*MetaForm)(nil),                 // 14: warren.v1.MetaForm
-	(*MetaNode)(nil),                 // 15: warren.v1.MetaNode
-	(*MetaEnsureGroups)(nil),         // 16: warren.v1.MetaEnsureGroups
-	(*MetaReplicas)(nil),             // 17: warren.v1.MetaReplicas
-	(*MetaSetTarget)(nil),            // 18: warren.v1.MetaSetTarget
-	(*MetaSetReplicas)(nil),          // 19: warren.v1.MetaSetReplicas
-	(*MetaUser)(nil),                 // 20: warren.v1.MetaUser
-	(*MetaPermission)(nil),           // 21: warren.v1.MetaPermission
-	(*MetaGroup)(nil),                // 22: warren.v1.MetaGroup
-	(*MetaOrigin)(nil),               // 23: warren.v1.MetaOrigin
-	(*MetaSnapshot)(nil),             // 24: warren.v1.MetaSnapshot
-	(*MetaLedger)(nil),               // 25: warren.v1.MetaLedger
+	(*MetaRegister)(nil),             // 15: warren.v1.MetaRegister
+	(*MetaProcess)(nil),              // 16: warren.v1.MetaProcess
+	(*MetaOverlap)(nil),              // 17: warren.v1.MetaOverlap
+	(*MetaNode)(nil),                 // 18: warren.v1.MetaNode
+	(*MetaEnsureGroups)(nil),         // 19: warren.v1.MetaEnsureGroups
+	(*MetaReplicas)(nil),             // 20: warren.v1.MetaReplicas
+	(*MetaSetTarget)(nil),            // 21: warren.v1.MetaSetTarget
+	(*MetaSetReplicas)(nil),          // 22: warren.v1.MetaSetReplicas
+	(*MetaUser)(nil),                 // 23: warren.v1.MetaUser
+	(*MetaPermission)(nil),           // 24: warren.v1.MetaPermission
+	(*MetaTopicPermission)(nil),      // 25: warren.v1.MetaTopicPermission
+	(*MetaUserLimits)(nil),           // 26: warren.v1.MetaUserLimits
+	(*MetaGroup)(nil),                // 27: warren.v1.MetaGroup
+	(*MetaOrigin)(nil),               // 28: warren.v1.MetaOrigin
+	(*MetaSnapshot)(nil),             // 29: warren.v1.MetaSnapshot
+	(*MetaLedger)(nil),               // 30: warren.v1.MetaLedger
+	nil,                              // 31: warren.v1.MetaUserLimits.LimitsEntry
 }
 var file_meta_proto_depIdxs = []int32{
 	2,  // 0: warren.v1.MetaStatusResponse.attempt:type_name -> warren.v1.MetaAttempt
 	2,  // 1: warren.v1.MetaPromiseRequest.attempt:type_name -> warren.v1.MetaAttempt
-	15, // 2: warren.v1.MetaJoinRequest.node:type_name -> warren.v1.MetaNode
+	18, // 2: warren.v1.MetaJoinRequest.node:type_name -> warren.v1.MetaNode
 	12, // 3: warren.v1.MetaForwardRequest.batch:type_name -> warren.v1.MetaBatch
 	12, // 4: warren.v1.MetaEntry.batches:type_name -> warren.v1.MetaBatch
 	13, // 5: warren.v1.MetaBatch.commands:type_name -> warren.v1.MetaCommand
 	14, // 6: warren.v1.MetaCommand.form:type_name -> warren.v1.MetaForm
-	15, // 7: warren.v1.MetaCommand.register:type_name -> warren.v1.MetaNode
-	16, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
-	18, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
-	19, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
-	20, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
-	21, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
-	21, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
-	20, // 14: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
-	21, // 15: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
-	17, // 16: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
-	20, // 17: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
-	21, // 18: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
-	15, // 19: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
-	22, // 20: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
-	23, // 21: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
-	2,  // 22: warren.v1.MetaLedger.attempt:type_name -> warren.v1.MetaAttempt
-	0,  // 23: warren.v1.Bootstrap.Status:input_type -> warren.v1.MetaStatusRequest
-	3,  // 24: warren.v1.Bootstrap.Promise:input_type -> warren.v1.MetaPromiseRequest
-	5,  // 25: warren.v1.Bootstrap.Join:input_type -> warren.v1.MetaJoinRequest
-	7,  // 26: warren.v1.Meta.Forward:input_type -> warren.v1.MetaForwardRequest
-	9,  // 27: warren.v1.Meta.AwaitApplied:input_type -> warren.v1.MetaAwaitAppliedRequest
-	1,  // 28: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
-	4,  // 29: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
-	6,  // 30: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
-	8,  // 31: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
-	10, // 32: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
-	28, // [28:33] is the sub-list for method output_type
-	23, // [23:28] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 7: warren.v1.MetaCommand.register:type_name -> warren.v1.MetaRegister
+	19, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
+	21, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
+	22, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
+	23, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
+	24, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
+	24, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
+	25, // 14: warren.v1.MetaCommand.put_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	25, // 15: warren.v1.MetaCommand.delete_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	26, // 16: warren.v1.MetaCommand.set_user_limits:type_name -> warren.v1.MetaUserLimits
+	17, // 17: warren.v1.MetaCommand.overlap:type_name -> warren.v1.MetaOverlap
+	16, // 18: warren.v1.MetaCommand.end:type_name -> warren.v1.MetaProcess
+	23, // 19: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
+	24, // 20: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
+	18, // 21: warren.v1.MetaRegister.node:type_name -> warren.v1.MetaNode
+	16, // 22: warren.v1.MetaRegister.alive:type_name -> warren.v1.MetaProcess
+	16, // 23: warren.v1.MetaOverlap.processes:type_name -> warren.v1.MetaProcess
+	20, // 24: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
+	31, // 25: warren.v1.MetaUserLimits.limits:type_name -> warren.v1.MetaUserLimits.LimitsEntry
+	23, // 26: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
+	24, // 27: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
+	18, // 28: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
+	27, // 29: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
+	28, // 30: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
+	25, // 31: warren.v1.MetaSnapshot.topic_permissions:type_name -> warren.v1.MetaTopicPermission
+	26, // 32: warren.v1.MetaSnapshot.user_limits:type_name -> warren.v1.MetaUserLimits
+	2,  // 33: warren.v1.MetaLedger.attempt:type_name -> warren.v1.MetaAttempt
+	0,  // 34: warren.v1.Bootstrap.Status:input_type -> warren.v1.MetaStatusRequest
+	3,  // 35: warren.v1.Bootstrap.Promise:input_type -> warren.v1.MetaPromiseRequest
+	5,  // 36: warren.v1.Bootstrap.Join:input_type -> warren.v1.MetaJoinRequest
+	7,  // 37: warren.v1.Meta.Forward:input_type -> warren.v1.MetaForwardRequest
+	9,  // 38: warren.v1.Meta.AwaitApplied:input_type -> warren.v1.MetaAwaitAppliedRequest
+	1,  // 39: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
+	4,  // 40: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
+	6,  // 41: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
+	8,  // 42: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
+	10, // 43: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
+	39, // [39:44] is the sub-list for method output_type
+	34, // [34:39] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2039,6 +2478,11 @@ func file_meta_proto_init() {
 		(*MetaCommand_DeleteUser)(nil),
 		(*MetaCommand_PutPermission)(nil),
 		(*MetaCommand_DeletePermission)(nil),
+		(*MetaCommand_PutTopicPermission)(nil),
+		(*MetaCommand_DeleteTopicPermission)(nil),
+		(*MetaCommand_SetUserLimits)(nil),
+		(*MetaCommand_Overlap)(nil),
+		(*MetaCommand_End)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2046,7 +2490,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

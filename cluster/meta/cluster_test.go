@@ -269,6 +269,13 @@ func (n *simNode) stop() error {
 	return <-n.ended
 }
 
+// process is the epoch of the process that runs, or ran last.
+func (n *simNode) process() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.epoch
+}
+
 // running is the node's Meta, or nil.
 func (n *simNode) running() *Meta {
 	n.mu.Lock()
@@ -372,7 +379,7 @@ func (c *simCluster) connect() {
 func (n *simNode) members() (list []Member) {
 	for _, other := range n.c.list() {
 		alive := other == n || n.c.reaches(n, other) && n.c.reaches(other, n)
-		list = append(list, Member{ID: other.id(), Name: other.cfg.Self.Name, Alive: alive})
+		list = append(list, Member{ID: other.id(), Name: other.cfg.Self.Name, Epoch: other.process(), Alive: alive})
 	}
 	return list
 }

@@ -1,16 +1,13 @@
 package meta
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -44,13 +41,17 @@ func (s *state) snapshot() ([]byte, error) {
 		Applied: s.applied, ClusterId: s.clusterID, Expect: uint32(s.expect),
 		Topology: s.topology.AppendSnapshot(nil), LastGroup: s.lastGroup, Origins: s.origins.toProto(),
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.users)) {
-		p.Users = append(p.Users, userToProto(s.users[name]))
+	for _, u := range s.sortedUsers() {
+		p.Users = append(p.Users, userToProto(u))
 	}
-	for _, perm := range slices.SortedFunc(maps.Values(s.permissions), func(a, b auth.Permission) int {
-		return cmp.Or(strings.Compare(a.User, b.User), strings.Compare(a.VHost, b.VHost))
-	}) {
+	for _, perm := range s.sortedPermissions() {
 		p.Permissions = append(p.Permissions, permissionToProto(perm))
+	}
+	for _, topic := range s.sortedTopics() {
+		p.TopicPermissions = append(p.TopicPermissions, topicToProto(topic))
+	}
+	for _, user := range slices.Sorted(maps.Keys(s.limits)) {
+		p.UserLimits = append(p.UserLimits, &pb.MetaUserLimits{User: user, Limits: s.limits[user]})
 	}
 	for _, n := range s.sortedNodes() {
 		p.Nodes = append(p.Nodes, nodeToProto(n))
@@ -78,6 +79,13 @@ func restoreState(b []byte) (*state, error) {
 	}
 	for _, perm := range p.GetPermissions() {
 		s.permissions[permissionKey{perm.GetUser(), perm.GetVhost()}] = permissionFromProto(perm)
+	}
+	for _, topic := range p.GetTopicPermissions() {
+		t := topicFromProto(topic)
+		s.topics[topicKey{t.User, t.VHost, t.Exchange}] = t
+	}
+	for _, l := range p.GetUserLimits() {
+		s.limits[l.GetUser()] = l.GetLimits()
 	}
 	for _, n := range p.GetNodes() {
 		s.nodes[n.GetId()] = nodeFromProto(n)

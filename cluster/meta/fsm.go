@@ -27,6 +27,7 @@ type fsm struct {
 	order    sync.Mutex // watchers are called in the order of the log; taken before mu
 	watchers []func([]topology.Change)
 	groups   []func([]GroupInfo)
+	deleted  []func(user string)
 
 	mu    sync.RWMutex
 	state *state
@@ -58,6 +59,11 @@ func (f *fsm) tell(eff effects) {
 	if len(eff.changes) > 0 {
 		for _, watch := range f.watchers {
 			watch(eff.changes)
+		}
+	}
+	for _, user := range eff.deleted {
+		for _, watch := range f.deleted {
+			watch(user)
 		}
 	}
 	if eff.groups {
@@ -127,6 +133,12 @@ func (f *fsm) watchGroups(w func([]GroupInfo)) {
 	defer f.order.Unlock()
 	w(f.groupList())
 	f.groups = append(f.groups, w)
+}
+
+func (f *fsm) watchDeleted(w func(user string)) {
+	f.order.Lock()
+	defer f.order.Unlock()
+	f.deleted = append(f.deleted, w)
 }
 
 func (f *fsm) groupList() (list []GroupInfo) {

@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -71,6 +72,7 @@ func (t *tenure) keepHouse(ctx context.Context) error {
 		t.members(ctx, v),
 		t.groups(ctx, v),
 		t.transients(ctx, v),
+		t.lifetimes(ctx, v),
 	)
 }
 
@@ -140,6 +142,35 @@ func (t *tenure) transients(ctx context.Context, v view) error {
 		t.m.log.Info("drops the transient queues of a dead node", "node", n.ID, "queues", left)
 		_, _, err := t.m.Propose(ctx, topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch + 1})
 		errs = errors.Join(errs, err)
+	}
+	return errs
+}
+
+// lifetimes tells the group which processes are alive at the same time and which have
+// ended: exchanges that are not durable live by that (lifetime.go).
+func (t *tenure) lifetimes(ctx context.Context, v view) error {
+	var errs error
+	for _, n := range v.nodes {
+		if n.Ended || !t.deadFor(n.ID, t.m.cfg.DropAfter) {
+			continue
+		}
+		errs = errors.Join(errs, t.m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_End{
+			End: &pb.MetaProcess{Id: n.ID, Epoch: n.Epoch}}}).err)
+	}
+	met, first, differ := &pb.MetaOverlap{}, uint64(0), false
+	for _, p := range t.m.alive() {
+		i := slices.IndexFunc(v.nodes, func(n Node) bool { return n.ID == p.GetId() && n.Epoch == p.GetEpoch() })
+		if i < 0 {
+			continue // it has not registered yet
+		}
+		if len(met.Processes) == 0 {
+			first = v.nodes[i].Since
+		}
+		differ = differ || v.nodes[i].Since != first
+		met.Processes = append(met.Processes, p)
+	}
+	if differ {
+		errs = errors.Join(errs, t.m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Overlap{Overlap: met}}).err)
 	}
 	return errs
 }

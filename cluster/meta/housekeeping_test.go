@@ -1,11 +1,13 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -186,14 +188,60 @@ func TestUsers(t *testing.T) {
 		if err := m.SetPermission(t.Context(), p); err == nil {
 			t.Error("a permission for nobody")
 		}
+		p.User, p.VHost = "eve", "none"
+		if err := m.SetPermission(t.Context(), p); fmt.Sprint(err) != "vhost none: not found" {
+			t.Errorf("a permission in no vhost: %v", err)
+		}
+		p.VHost, p.Write = "/", "("
+		if err := m.SetPermission(t.Context(), p); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a permission that is no expression: %v", err)
+		}
+		if err := m.SetUserLimits(t.Context(), "eve", map[string]int64{"max-hats": 1}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a limit that is none: %v", err)
+		}
+		if err := m.SetUserLimits(t.Context(), "eve", map[string]int64{MaxChannels: 5}); err != nil || m.UserLimits("eve")[MaxChannels] != 5 {
+			t.Errorf("limits %v, %v", m.UserLimits("eve"), err)
+		}
+		topic := auth.TopicPermission{User: "eve", VHost: "/", Exchange: "x", Write: "^a", Read: "^b"}
+		if err := m.SetTopicPermission(t.Context(), topic); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := m.TopicPermission("eve", "/", "x"); !ok || got != topic {
+			t.Errorf("topic permission %+v, %v", got, ok)
+		}
+		if err := m.ClearTopicPermission(t.Context(), "eve", "/", ""); err != nil || len(m.TopicPermissions()) != 0 {
+			t.Errorf("topic permissions %v, %v", m.TopicPermissions(), err)
+		}
+		if err := m.SetTopicPermission(t.Context(), topic); err != nil {
+			t.Fatal(err)
+		}
+		if users, permissions := m.Users(), m.Permissions(); len(users) != 2 || users[0].Name != "eve" || len(permissions) != 2 {
+			t.Errorf("users %v, permissions %v", users, permissions)
+		}
+		var deleted []string
+		m.WatchDeleted(func(user string) { deleted = append(deleted, user) })
 		if err := m.DeleteUser(t.Context(), "eve"); err != nil {
 			t.Fatal(err)
+		}
+		if len(deleted) != 1 || len(m.TopicPermissions()) != 0 || m.UserLimits("eve") != nil {
+			t.Errorf("told of %v, left %v, %v", deleted, m.TopicPermissions(), m.UserLimits("eve"))
 		}
 		if _, ok := m.Permission("eve", "/"); ok {
 			t.Error("the permission outlived its user")
 		}
 		if err := m.DeleteUser(t.Context(), "eve"); fmt.Sprint(err) != "user eve: not found" {
 			t.Errorf("deleted twice: %v", err)
+		}
+		for _, c := range []topology.Command{topology.DeclareVHost{VHost: topology.VHost{Name: "v"}}, topology.DeleteVHost{Name: "v"}} {
+			if _, err := m.Apply(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.SetPermission(t.Context(), auth.Permission{User: "guest", VHost: "v"}); (err == nil) != (m.hasVHost("v")) {
+				t.Errorf("a permission in v: %v", err)
+			}
+		}
+		if _, ok := m.Permission("guest", "v"); ok {
+			t.Error("the permission outlived its vhost")
 		}
 		if err := m.ClearPermission(t.Context(), "guest", "/"); err != nil {
 			t.Fatal(err)
@@ -202,4 +250,9 @@ func TestUsers(t *testing.T) {
 			t.Error("the permission is there still")
 		}
 	})
+}
+
+func (m *Meta) hasVHost(name string) (ok bool) {
+	m.View(func(t *topology.Topology) { ok = t.VHost(name) != nil })
+	return ok
 }

@@ -103,7 +103,8 @@ func (m *Meta) admit(ctx context.Context, req *pb.MetaJoinRequest) (*pb.MetaJoin
 	if err != nil {
 		return nil, err
 	}
-	out := m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Register{Register: req.GetNode()}})
+	out := m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Register{
+		Register: &pb.MetaRegister{Node: req.GetNode(), Alive: m.alive()}}})
 	if out.err != nil {
 		return nil, fmt.Errorf("register node %s: %w", req.GetNode().GetId(), out.err)
 	}
@@ -112,6 +113,17 @@ func (m *Meta) admit(ctx context.Context, req *pb.MetaJoinRequest) (*pb.MetaJoin
 	}
 	m.nudge()
 	return &pb.MetaJoinResponse{Index: out.index}, nil
+}
+
+// alive lists the processes that this node sees, itself among them.
+func (m *Meta) alive() []*pb.MetaProcess {
+	list := []*pb.MetaProcess{{Id: m.cfg.Self.ID, Epoch: m.cfg.Self.Epoch}}
+	for _, mem := range m.cfg.Members() {
+		if mem.Alive && mem.ID != m.cfg.Self.ID {
+			list = append(list, &pb.MetaProcess{Id: mem.ID, Epoch: mem.Epoch})
+		}
+	}
+	return list
 }
 
 func addMember(r *raft.Raft, id string) error {

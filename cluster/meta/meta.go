@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -172,18 +171,6 @@ func (m *Meta) Group(id uint64) (g GroupInfo, ok bool) {
 func (m *Meta) Nodes() (nodes []Node) {
 	m.fsm.view(func(s *state) { nodes = s.sortedNodes() })
 	return nodes
-}
-
-// User finds a user.
-func (m *Meta) User(name string) (u auth.User, ok bool) {
-	m.fsm.view(func(s *state) { u, ok = s.users[name] })
-	return u, ok
-}
-
-// Permission finds what a user may do in a vhost.
-func (m *Meta) Permission(user, vhost string) (p auth.Permission, ok bool) {
-	m.fsm.view(func(s *state) { p, ok = s.permissions[permissionKey{user, vhost}] })
-	return p, ok
 }
 
 // Leader is the ServerID of the meta leader as this node sees it, or "".

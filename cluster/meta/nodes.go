@@ -17,16 +17,18 @@ type Node struct {
 	Version  string
 	Epoch    uint64 // of the process that registered last
 	Joined   uint64 // log index of the first registration
+	Since    uint64 // the process vouches for definitions of later serials (lifetime.go)
+	Ended    bool   // the process was not seen for long
 }
 
 func nodeToProto(n Node) *pb.MetaNode {
 	return &pb.MetaNode{Id: n.ID, Name: n.Name, Zone: n.Zone, PeerAddr: n.PeerAddr, AmqpAddr: n.AMQPAddr,
-		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined}
+		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined, Since: n.Since, Ended: n.Ended}
 }
 
 func nodeFromProto(p *pb.MetaNode) Node {
 	return Node{ID: p.GetId(), Name: p.GetName(), Zone: p.GetZone(), PeerAddr: p.GetPeerAddr(), AMQPAddr: p.GetAmqpAddr(),
-		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined()}
+		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined(), Since: p.GetSince(), Ended: p.GetEnded()}
 }
 
 // superseded reports whether another server has joined under n's name since: n's

@@ -22,6 +22,8 @@ type state struct {
 	topology    *topology.Topology
 	users       map[string]auth.User
 	permissions map[permissionKey]auth.Permission
+	topics      map[topicKey]auth.TopicPermission
+	limits      map[string]map[string]int64 // of users; values are never changed in place
 	nodes       map[string]Node
 	groups      map[uint64]GroupInfo // values are never changed in place
 	lastGroup   uint64
@@ -30,11 +32,15 @@ type state struct {
 
 type permissionKey struct{ user, vhost string }
 
+type topicKey struct{ user, vhost, exchange string }
+
 func newState() *state {
 	return &state{
 		topology:    topology.New(),
 		users:       make(map[string]auth.User),
 		permissions: make(map[permissionKey]auth.Permission),
+		topics:      make(map[topicKey]auth.TopicPermission),
+		limits:      make(map[string]map[string]int64),
 		nodes:       make(map[string]Node),
 		groups:      make(map[uint64]GroupInfo),
 		origins:     make(origins),
@@ -59,7 +65,8 @@ type answer struct {
 type effects struct {
 	answers []answer // none for a command that was applied before
 	changes []topology.Change
-	groups  bool // groups or nodes changed
+	groups  bool     // groups or nodes changed
+	deleted []string // users
 }
 
 func (s *state) apply(index uint64, e *pb.MetaEntry) effects {
@@ -91,7 +98,12 @@ func (s *state) command(index uint64, c *pb.MetaCommand, eff *effects) (topology
 		return topology.Result{}, s.form(body.Form)
 	case *pb.MetaCommand_Register:
 		eff.groups = true
-		return s.register(index, nodeFromProto(body.Register))
+		return s.register(index, nodeFromProto(body.Register.GetNode()), body.Register.GetAlive())
+	case *pb.MetaCommand_Overlap:
+		s.overlap(body.Overlap.GetProcesses())
+		return topology.Result{}, nil
+	case *pb.MetaCommand_End:
+		return s.end(body.End)
 	case *pb.MetaCommand_EnsureGroups:
 		eff.groups = true
 		return topology.Result{}, s.ensureGroups(body.EnsureGroups)
@@ -101,30 +113,23 @@ func (s *state) command(index uint64, c *pb.MetaCommand, eff *effects) (topology
 	case *pb.MetaCommand_SetReplicas:
 		eff.groups = true
 		return topology.Result{}, s.setReplicas(body.SetReplicas)
-	case *pb.MetaCommand_PutUser:
-		s.users[body.PutUser.GetName()] = userFromProto(body.PutUser)
-		return topology.Result{}, nil
-	case *pb.MetaCommand_DeleteUser:
-		return topology.Result{}, s.deleteUser(body.DeleteUser)
-	case *pb.MetaCommand_PutPermission:
-		return topology.Result{}, s.putPermission(permissionFromProto(body.PutPermission))
-	case *pb.MetaCommand_DeletePermission:
-		p := body.DeletePermission
-		delete(s.permissions, permissionKey{p.GetUser(), p.GetVhost()})
-		return topology.Result{}, nil
 	default:
-		panic(fmt.Sprintf("meta: entry %d has a command of unknown kind %T", index, body)) // a replica that skipped it would diverge
+		return topology.Result{}, s.access(index, c, eff)
 	}
 }
 
 // define applies a definition. What cannot be decoded is refused alike on every
-// replica, since all see the same bytes.
+// replica, since all see the same bytes. A vhost takes what users may do in it along.
 func (s *state) define(encoded []byte) (topology.Result, error) {
 	c, err := topology.DecodeCommand(encoded)
 	if err != nil {
 		return topology.Result{}, fmt.Errorf("decode definition: %w", err)
 	}
-	return s.topology.Apply(c)
+	r, err := s.topology.Apply(c)
+	if gone, ok := c.(topology.DeleteVHost); ok && err == nil {
+		s.forgetVHost(gone.Name)
+	}
+	return r, err
 }
 
 func (s *state) form(f *pb.MetaForm) error {
@@ -136,17 +141,17 @@ func (s *state) form(f *pb.MetaForm) error {
 		s.users[u.GetName()] = userFromProto(u)
 	}
 	for _, p := range f.GetPermissions() {
-		if err := s.putPermission(permissionFromProto(p)); err != nil {
+		if err := s.setPermission(permissionFromProto(p)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// register enters a node or its new process. The transient queues of its earlier
-// processes are gone with them. A new server under a known name takes over the
-// leader's place in the groups that preferred the old one.
-func (s *state) register(index uint64, n Node) (topology.Result, error) {
+// register enters a node or its new process, which overlaps with those that are alive.
+// The transient queues of its earlier processes are gone with them. A new server under
+// a known name takes over the leader's place in the groups that preferred the old one.
+func (s *state) register(index uint64, n Node, alive []*pb.MetaProcess) (topology.Result, error) {
 	old, known := s.nodes[n.ID]
 	if known && n.Epoch < old.Epoch {
 		return topology.Result{}, fmt.Errorf("epoch %d of %s is over", n.Epoch, n.ID)
@@ -162,8 +167,19 @@ func (s *state) register(index uint64, n Node) (topology.Result, error) {
 			}
 		}
 	}
+	n.Since, n.Ended = s.topology.Serial(), false
+	if known && n.Epoch == old.Epoch {
+		n.Since = old.Since
+	}
 	s.nodes[n.ID] = n
-	return s.topology.Apply(topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch})
+	s.overlap(append(slices.Clone(alive), &pb.MetaProcess{Id: n.ID, Epoch: n.Epoch}))
+	r, err := s.topology.Apply(topology.DropTransient{Home: n.ID, BeforeEpoch: n.Epoch})
+	if err != nil {
+		return r, err
+	}
+	gone, err := s.dropVolatile()
+	r.Changes = append(r.Changes, gone.Changes...)
+	return r, err
 }
 
 func (s *state) ensureGroups(c *pb.MetaEnsureGroups) error {
@@ -225,23 +241,6 @@ func (s *state) checkReplicas(ids []string) error {
 			return fmt.Errorf("node %s: %w", id, ErrNotFound)
 		}
 	}
-	return nil
-}
-
-func (s *state) deleteUser(name string) error {
-	if _, known := s.users[name]; !known {
-		return fmt.Errorf("user %s: %w", name, ErrNotFound)
-	}
-	delete(s.users, name)
-	maps.DeleteFunc(s.permissions, func(k permissionKey, _ auth.Permission) bool { return k.user == name })
-	return nil
-}
-
-func (s *state) putPermission(p auth.Permission) error {
-	if _, known := s.users[p.User]; !known {
-		return fmt.Errorf("user %s: %w", p.User, ErrNotFound)
-	}
-	s.permissions[permissionKey{p.User, p.VHost}] = p
 	return nil
 }
 

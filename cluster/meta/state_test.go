@@ -20,16 +20,23 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 		}
 		return ids
 	}
+	processes := func() (list []*pb.MetaProcess) {
+		for range rng.IntN(4) {
+			list = append(list, &pb.MetaProcess{Id: node(), Epoch: rng.Uint64N(5)})
+		}
+		return list
+	}
 	name := fmt.Sprint("x", rng.IntN(5))
 	define := func(c topology.Command) *pb.MetaCommand {
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: topology.EncodeCommand(c)}}
 	}
-	switch rng.IntN(13) {
+	switch rng.IntN(22) {
 	case 0:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Form{Form: &pb.MetaForm{ClusterId: name, Expect: 3, Users: []*pb.MetaUser{{Name: name}}}}}
 	case 1, 2:
 		id := node()
-		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Register{Register: &pb.MetaNode{Id: id, Name: id[:2], Epoch: rng.Uint64N(5), Zone: name}}}
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Register{Register: &pb.MetaRegister{
+			Node: &pb.MetaNode{Id: id, Name: id[:2], Epoch: rng.Uint64N(5), Zone: name}, Alive: processes()}}}
 	case 3:
 		c := &pb.MetaEnsureGroups{Node: node()}
 		for range rng.IntN(4) {
@@ -51,6 +58,22 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 	case 10:
 		return define(topology.DeleteQueue{VHost: "/", Name: name})
 	case 11:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_PutTopicPermission{PutTopicPermission: &pb.MetaTopicPermission{User: name, Vhost: "/", Exchange: name, Write: name}}}
+	case 12:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_DeleteTopicPermission{DeleteTopicPermission: &pb.MetaTopicPermission{User: name, Vhost: "/", Exchange: []string{"", name}[rng.IntN(2)]}}}
+	case 13:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_SetUserLimits{SetUserLimits: &pb.MetaUserLimits{User: name, Limits: map[string]int64{MaxChannels: rng.Int64N(9), MaxConnections: 1}}}}
+	case 14:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Overlap{Overlap: &pb.MetaOverlap{Processes: processes()}}}
+	case 15:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_End{End: &pb.MetaProcess{Id: node(), Epoch: rng.Uint64N(5)}}}
+	case 16:
+		return define(topology.DeleteVHost{Name: "/"})
+	case 17:
+		return define(topology.DeclareVHost{VHost: topology.VHost{Name: "/"}})
+	case 18, 19:
+		return define(topology.DeclareExchange{Exchange: topology.Exchange{VHost: "/", Name: name, Type: topology.Fanout}})
+	case 20:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: []byte{0xff, byte(rng.Uint32())}}}
 	default:
 		home := ""
@@ -114,7 +137,7 @@ func texts(e effects) (out []string) {
 	for _, c := range e.changes {
 		out = append(out, fmt.Sprintf("%d %s %+v", c.Kind, c.VHost, c.Queue))
 	}
-	return append(out, fmt.Sprint(e.groups))
+	return append(out, fmt.Sprint(e.groups, e.deleted))
 }
 
 func TestOriginsRefuseWhatIsOver(t *testing.T) {

@@ -36,3 +36,11 @@ func permissionToProto(p auth.Permission) *pb.MetaPermission {
 func permissionFromProto(p *pb.MetaPermission) auth.Permission {
 	return auth.Permission{User: p.GetUser(), VHost: p.GetVhost(), Configure: p.GetConfigure(), Write: p.GetWrite(), Read: p.GetRead()}
 }
+
+func topicToProto(p auth.TopicPermission) *pb.MetaTopicPermission {
+	return &pb.MetaTopicPermission{User: p.User, Vhost: p.VHost, Exchange: p.Exchange, Write: p.Write, Read: p.Read}
+}
+
+func topicFromProto(p *pb.MetaTopicPermission) auth.TopicPermission {
+	return auth.TopicPermission{User: p.GetUser(), VHost: p.GetVhost(), Exchange: p.GetExchange(), Write: p.GetWrite(), Read: p.GetRead()}
+}
