@@ -6,11 +6,12 @@
 // Memory is that of the live messages, at most twice: what is settled is
 // reclaimed whatever stays unsettled in between. It is bounded: at the limit
 // publishes wait, and with them the publishers, until consumers have made room.
+// Messages that have died do not count: they may be on their way to a queue of
+// this log, and would wait for themselves.
 package transient
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type Log struct {
 	single  map[queue.Ref]queue.Message
 	index   uint64
 	kept    uint64 // bytes of batches and single messages
+	dead    uint64 // of these, what only pending dead letters need, as of the last sweep
 	moved   uint64 // bytes appended and bytes settled since the last sweep, as far as known
 	live    uint64 // messages in queues at the last sweep, and appended since
 	settled uint64 // messages since the last sweep
@@ -93,13 +95,13 @@ func (l *Log) run(p proposal) {
 func (l *Log) full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.kept < l.limit {
+	if l.kept-l.dead < l.limit {
 		return false
 	}
 	if l.settled > l.live/8 { // less is not worth a look at all of it
 		l.sweep()
 	}
-	return l.kept >= l.limit
+	return l.kept-l.dead >= l.limit
 }
 
 func (p *proposal) publishes() bool {
@@ -114,6 +116,7 @@ func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []q
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.index++
+	returned := l.returned(commands)
 	answers, touched := l.state.Apply(queue.Entry{Index: l.index, AppendedAt: time.Now(), Commands: commands})
 	if stored(commands, answers) {
 		l.batches[l.index] = batch
@@ -123,10 +126,23 @@ func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []q
 	for i, c := range commands {
 		l.count(c, answers[i])
 	}
+	l.settled += returned - min(l.returned(commands), returned) // no answer tells what died of its returns
 	if l.kept >= sweepBytes && (l.moved >= sweepBytes && l.moved >= l.kept/2 || l.settled > l.live/2) {
 		l.sweep()
 	}
 	return append([]queue.Answer(nil), answers...), append([]queue.ID(nil), touched...)
+}
+
+// returned is how many messages there are in the queues that commands return messages to.
+func (l *Log) returned(commands []queue.Command) (n uint64) {
+	for _, c := range commands {
+		if c, ok := c.(queue.Requeue); ok {
+			if q := l.state.Queue(c.Queue); q != nil {
+				n += q.Messages()
+			}
+		}
+	}
+	return n
 }
 
 // count notes how much of what is kept a command may have left to be swept.
@@ -139,9 +155,12 @@ func (l *Log) count(c queue.Command, a queue.Answer) {
 		for i := range c.Sections {
 			l.live += uint64(c.Sections[i].Count) * uint64(len(c.Sections[i].Queues))
 		}
+		l.settled += uint64(len(a.Refused))
 	case queue.Settle:
 		l.settled += a.Count
-		l.moved += c.Bytes
+		if c.Bytes != queue.UnknownBytes {
+			l.moved += c.Bytes
+		}
 	case queue.Purge, queue.Forget, queue.DeadLettered:
 		l.settled += a.Count
 	}
@@ -181,64 +200,72 @@ func (l *Log) Locked(f func(*queue.State)) {
 // Leased is true: nobody else can have these queues.
 func (l *Log) Leased() bool { return true }
 
-// sweep drops the batches that hold no unsettled message. From those that hold
-// few, it takes the messages out, so that a long-lived message does not keep
-// its neighbours. The caller holds mu.
+// letterPage is how many dead letters a sweep lists at once.
+const letterPage = 1024
+
+// use is what the state needs of the batches: for each entry the messages, and
+// whether one of them is more than a dead letter.
+type use struct {
+	refs map[uint64][]queue.Ref
+	seen map[queue.Ref]bool // true: in a queue
+	full map[uint64]bool
+}
+
+func (u *use) note(ref queue.Ref, live bool) {
+	u.full[ref.Index] = u.full[ref.Index] || live
+	if _, twice := u.seen[ref]; !twice { // a message may be in several queues
+		u.refs[ref.Index] = append(u.refs[ref.Index], ref)
+	}
+	u.seen[ref] = u.seen[ref] || live
+}
+
+func (u *use) noteQueue(q *queue.Queue) {
+	for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
+		u.note(it.Ref, true)
+	}
+	for page := q.DeadLetters(0, letterPage); len(page) > 0; page = q.DeadLetters(page[len(page)-1].Number, letterPage) {
+		for i := range page {
+			u.note(page[i].Ref, false)
+		}
+	}
+}
+
+// sweep drops the batches that hold no unsettled message and no dead letter. From
+// those that hold few, it takes the messages out, so that a long-lived message
+// does not keep its neighbours. The caller holds mu.
 func (l *Log) sweep() {
 	l.live, l.settled = 0, 0
-	live := make(map[uint64][]queue.Ref, len(l.batches))
-	seen := make(map[queue.Ref]struct{})
+	u := use{
+		refs: make(map[uint64][]queue.Ref, len(l.batches)),
+		seen: make(map[queue.Ref]bool),
+		full: make(map[uint64]bool),
+	}
 	for id := range l.state.Queues() {
 		q := l.state.Queue(id)
 		l.live += q.Messages() + q.PendingDeadLetters()
-		for ref := range refs(q) {
-			if _, twice := seen[ref]; !twice { // a message may be in several queues
-				seen[ref] = struct{}{}
-				live[ref.Index] = append(live[ref.Index], ref)
-			}
-		}
+		u.noteQueue(q)
 	}
 	for ref := range l.single {
-		if _, ok := seen[ref]; !ok {
+		if _, ok := u.seen[ref]; !ok {
 			delete(l.single, ref)
 		}
 	}
 	for index, batch := range l.batches {
-		l.thin(index, batch, live[index])
+		l.thin(index, batch, u.refs[index])
 	}
-	l.kept, l.moved = 0, 0
-	for _, batch := range l.batches {
-		l.kept += uint64(len(batch))
+	l.kept, l.dead, l.moved = 0, 0, 0
+	for index, batch := range l.batches {
+		l.keep(len(batch), u.full[index])
 	}
-	for _, m := range l.single {
-		l.kept += uint64(len(m.Body) + len(m.Properties))
+	for ref, m := range l.single {
+		l.keep(len(m.Body)+len(m.Properties), u.seen[ref])
 	}
 }
 
-// lettersAtOnce is how many dead letters are listed at once.
-const lettersAtOnce = 256
-
-// refs lists the messages that a queue needs: unsettled ones, and dead letters that are on their way.
-func refs(q *queue.Queue) iter.Seq[queue.Ref] {
-	return func(yield func(queue.Ref) bool) {
-		for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
-			if !yield(it.Ref) {
-				return
-			}
-		}
-		after := uint64(0)
-		for {
-			letters := q.DeadLetters(after, lettersAtOnce)
-			for i := range letters {
-				if !yield(letters[i].Ref) {
-					return
-				}
-			}
-			if len(letters) < lettersAtOnce {
-				return
-			}
-			after = letters[len(letters)-1].Number
-		}
+func (l *Log) keep(bytes int, live bool) {
+	l.kept += uint64(bytes)
+	if !live {
+		l.dead += uint64(bytes)
 	}
 }
 

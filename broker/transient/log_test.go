@@ -163,6 +163,114 @@ func TestSweepKeepsEveryLiveMessage(t *testing.T) {
 	}
 }
 
+// What no settlement told of makes room too: messages that were refused, and
+// those that died of their returns.
+func TestWhatDiedUnsettledMakesRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings queue.Settings
+		end      queue.Command
+	}{
+		"refused":            {queue.Settings{Name: "q", MaxLength: queue.Limit{Set: true, N: 1}, Overflow: queue.RejectPublish}, queue.Mark{Queue: q1}},
+		"returned too often": {queue.Settings{Name: "q", DeliveryLimit: queue.Limit{Set: true}}, queue.Requeue{Queue: q1, Ranges: []queue.Range{{First: 1, Last: 100}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := NewLog(1<<20, func([]queue.ID) {})
+			w := &writer{t: t, log: log}
+			w.control(queue.Configure{Queue: q1, Settings: c.settings})
+			for range 16 { // 1 MiB
+				w.publish([]queue.ID{q1}, bytes.Repeat([]byte("x"), 64<<10))
+			}
+			w.control(c.end)
+			w.publish([]queue.ID{q1}, []byte("last"))
+		})
+	}
+}
+
+// Dead letters keep their messages until they are safe elsewhere, but keep no
+// publish waiting: it may be their own.
+func TestDeadLettersMakeRoomAndStay(t *testing.T) {
+	log := NewLog(1<<20, func([]queue.ID) {})
+	w := &writer{t: t, log: log}
+	w.control(queue.Configure{Queue: q1, Settings: queue.Settings{Name: "q", DeadLetters: true}}, queue.Configure{Queue: q2})
+	body := bytes.Repeat([]byte("x"), 64<<10)
+	const n = 16 // 1 MiB
+	answered := 0
+	publish := func(to queue.ID, text string) {
+		var b queue.Builder
+		b.Add([]queue.ID{to}, &queue.Message{Body: fmt.Append(body, text), TTL: queue.NoTTL})
+		w.seq++
+		log.Propose(b.Seal(queue.Session{Incarnation: 1, Epoch: 1}, w.seq), func([]queue.Answer, error) { answered++ })
+	}
+	for i := range n {
+		publish(q1, fmt.Sprint(i))
+	}
+	publish(q2, "first")
+	if answered != n {
+		t.Fatalf("%d batches answered at the limit, want %d", answered, n)
+	}
+	w.control(queue.Settle{Queue: q1, Kind: queue.Expire, Ranges: []queue.Range{{First: 1, Last: n}}, Bytes: queue.UnknownBytes})
+	if answered != n+1 {
+		t.Fatal("what waited still waits behind dead letters")
+	}
+	var letters []queue.DeadLetter
+	log.Locked(func(s *queue.State) { letters = s.Queue(q1).DeadLetters(0, 100) })
+	if len(letters) != n {
+		t.Fatalf("%d dead letters, want %d", len(letters), n)
+	}
+	for i, letter := range letters {
+		m, err := log.Message(letter.Ref)
+		if err != nil || string(m.Body[len(body):]) != fmt.Sprint(i) {
+			t.Fatalf("dead letter %d: %q, %v", i, m.Body[max(len(m.Body)-8, 0):], err)
+		}
+	}
+	w.control(queue.DeadLettered{Queue: q1, Ranges: []queue.Range{{First: 1, Last: n}}})
+	w.log.mu.Lock()
+	w.log.sweep()
+	w.log.mu.Unlock()
+	if kept, _, _ := w.kept(); kept > 100<<10 {
+		t.Fatalf("%d bytes kept for one message", kept)
+	}
+}
+
+// A live message among dead letters keeps what it needs, and they what they need.
+func TestSweepKeepsDeadLettersAmongTheLiving(t *testing.T) {
+	w := newWriter(t)
+	w.control(queue.Configure{Queue: q1, Settings: queue.Settings{Name: "q", DeadLetters: true}})
+	pad := bytes.Repeat([]byte("."), 4<<10)
+	for i := range 1_000 {
+		w.publish([]queue.ID{q1}, fmt.Appendf(pad, "%da", i), fmt.Appendf(pad, "%db", i), pad)
+		seq := uint64(3*i + 1)
+		w.control(queue.Settle{Queue: q1, Kind: queue.Reject, Ranges: []queue.Range{{First: seq + 1, Last: seq + 1}}, Bytes: queue.UnknownBytes})
+		w.ack(q1, seq+2, seq+2)
+		if i%3 > 0 {
+			w.ack(q1, seq, seq)
+		}
+	}
+	w.log.mu.Lock()
+	w.log.sweep()
+	w.log.mu.Unlock()
+	for i := range 1_000 {
+		if i%3 == 0 {
+			if got := string(bytes.TrimLeft(w.body(q1, uint64(3*i+1)), ".")); got != fmt.Sprintf("%da", i) {
+				t.Fatalf("message %d: %q", i, got)
+			}
+		}
+	}
+	after := uint64(0)
+	for i := range 1_000 {
+		var page []queue.DeadLetter
+		w.log.Locked(func(s *queue.State) { page = s.Queue(q1).DeadLetters(after, 1) })
+		m, err := w.log.Message(page[0].Ref)
+		if got := string(bytes.TrimLeft(m.Body, ".")); err != nil || got != fmt.Sprintf("%db", i) {
+			t.Fatalf("dead letter %d: %q, %v", i, got, err)
+		}
+		after = page[0].Number
+	}
+	if kept, batches, single := w.kept(); kept > 8<<20 {
+		t.Fatalf("%d bytes in %d batches and %d messages kept for 5.5 MB", kept, batches, single)
+	}
+}
+
 func TestAMalformedBatchIsRefused(t *testing.T) {
 	w := newWriter(t)
 	for _, batch := range [][]byte{nil, {1}, {9, 9, 9}} {
