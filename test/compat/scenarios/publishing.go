@@ -282,7 +282,7 @@ func publishing() []Scenario {
 
 // expirations are values of the property expiration (G7).
 func expirations() (list []Scenario) {
-	for _, value := range []string{"abc", "", "-1", "1.5", "12x", " 5", "315360000001", "99999999999999999999", "1000 "} {
+	for _, value := range []string{"abc", "", "-1", "1.5", "12x", " 5", "315360000001", "9999999999999", "1000 "} {
 		list = append(list, Scenario{Name: fmt.Sprintf("G7,A1/expiration %q is refused", value), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Publish("", ch.Queue("q", nil), P{Expiration: value, Present: wire.HasExpiration}, "hello")

@@ -152,7 +152,7 @@ func queueDeclarations() []Scenario {
 			ch.Await(s.Name("q"), 1, 0)
 			ch.Get(s.Name("q"))
 			c.Close()
-			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), Passive: true})
+			s.Connect().Channel().Await(s.Name("q"), 1, 0)
 		}},
 		{Name: "E4/an auto-delete queue goes with the messages in it", Run: func(s *S) {
 			ch := s.Connect().Channel()
