@@ -65,6 +65,8 @@ func hostileBatches(t testing.TB) map[string][]byte {
 		"many small marks":                many(n, command(tagMark, le64(1000))),
 		"many settles of nothing":         many(n, command(tagSettle, []byte{1}, le64(0), le32(0))),
 		"many requeues of nothing":        many(n, command(tagRequeue, le32(0), le32(0))),
+		"many dead letters of nothing":    many(n, command(tagDeadLettered, le32(0))),
+		"many held":                       many(n, command(tagHeld, le64(1), le64(1))),
 		"many purges of nothing":          many(n, command(tagPurge, le64(0), le32(0))),
 		"many empty configures":           many(n, command(tagConfigure, le32(0), le32(0), le32(0))),
 		"many configures with names":      many(n, command(tagConfigure, le32(2), []byte("vh"), le32(2), []byte("qn"), le32(0))),
