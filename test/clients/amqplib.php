@@ -394,7 +394,11 @@ $blocked = ['connection_blocked' => function () {
     $ch->queue_declare($q, false, true, false, false);
     send($ch, '', $q, message('before'));
     echo "at publishing\n";
-    pump($ch, 'blocked', function () use (&$told) {
+    $trying = $c->channel();
+    pump($ch, 'blocked', function () use (&$told, $trying, $c, $q) {
+        if (!$c->isBlocked()) { // php-amqplib itself refuses to publish from then on
+            $trying->basic_publish(message('x'), '', $q);
+        }
         return count($told) > 0;
     }, 30);
     same('reason', in_array($told[0], ['low on memory', 'low on disk', 'low on memory & disk'], true), true);
@@ -404,7 +408,7 @@ $blocked = ['connection_blocked' => function () {
         return count($told) > 1;
     }, 30);
     send($ch, '', $q, message('after'));
-    same('messages', $ch->queue_delete($q), 2);
+    same('messages', $ch->queue_delete($q) >= 2, true);
 }];
 
 /** What php-amqplib's documentation asks of its users: connect to one of the hosts again, and go on with what is not confirmed. */

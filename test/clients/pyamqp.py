@@ -317,12 +317,13 @@ def connection_blocked():
     ch.queue_declare(q, durable=True, auto_delete=False)
     send(ch, "", q, "before")
     mark("publishing")
-    pump(ch, "blocked", lambda: told, 30)
+    trying = c.channel()
+    pump(ch, "blocked", lambda: told or trying._basic_publish(amqp.Message("x"), "", q) and False, 30)
     assert told[0] in ("low on memory", "low on disk", "low on memory & disk"), told
     mark("blocked")
     pump(ch, "unblocked", lambda: told[-1] is None, 30)
     send(ch, "", q, "after")
-    assert ch.queue_delete(q) == 2
+    assert ch.queue_delete(q) >= 2
 
 
 blocked.append(connection_blocked)

@@ -146,10 +146,8 @@ func (s *Set) rabbitNode(i int, o RabbitMQOptions, amqp, management, dist, mappe
 func (s *Set) joinRabbitMQ(ctx context.Context) error {
 	for _, n := range s.Nodes[1:] {
 		for _, args := range [][]string{{"stop_app"}, {"join_cluster", "r1@localhost"}, {"start_app"}} {
-			ctl := exec.CommandContext(ctx, rabbitControl, append([]string{"-n", n.Name + "@localhost"}, args...)...)
-			ctl.Env = n.env
-			if out, err := ctl.CombinedOutput(); err != nil {
-				return fmt.Errorf("rabbitmqctl %s at %s: %w\n%s", args[0], n.Name, err, out)
+			if err := n.rabbitmqctl(ctx, args...); err != nil {
+				return err
 			}
 		}
 	}

@@ -58,18 +58,11 @@ type QueueStatus struct {
 // Status asks the node over its socket.
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	var s Status
-	var d net.Dialer
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return d.DialContext(ctx, "unix", filepath.Join(n.Dir, "warren.sock"))
-		},
-	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://warren/status", nil)
 	if err != nil {
 		return s, fmt.Errorf("status of %s: %w", n.Name, err)
 	}
-	resp, err := client.Do(req)
+	resp, err := n.control().Do(req)
 	if err != nil {
 		return s, fmt.Errorf("status of %s: %w", n.Name, err)
 	}
@@ -81,4 +74,15 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		return s, fmt.Errorf("status of %s: %w", n.Name, err)
 	}
 	return s, nil
+}
+
+// control speaks over the node's socket.
+func (n *Node) control() *http.Client {
+	var d net.Dialer
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", filepath.Join(n.Dir, "warren.sock"))
+		},
+	}}
 }

@@ -113,7 +113,9 @@ add('blocked', 'callbacks_connection_blocked', async () => {
   ch.sendToQueue(q, Buffer.from('before'));
   await call(ch, 'waitForConfirms');
   mark('publishing');
-  const reason = await told.take('blocked', 30000);
+  const trying = await call(conn, 'createChannel');
+  await until('blocked', () => { trying.sendToQueue(q, Buffer.from('x')); return told.items.length > 0; }, 30000);
+  const reason = await told.take();
   if (!/^low on (memory|disk)/.test(reason)) throw new Error(`reason ${reason}`);
   mark('blocked');
   same('then', await told.take('unblocked', 30000), 'unblocked');

@@ -3,6 +3,8 @@
 const amqp = require('amqplib');
 const {addrs, url, unique, mark, add, same, pause, within, until, Inbox, finish} = require('./harness');
 
+const basicQos = (60 << 16) | 10; // its id, for what amqplib itself never sends
+
 // A case with openers of channels on connections of their own, through two nodes.
 function feature(name, f) {
   add('features', `promises_${name}`, async () => {
@@ -28,12 +30,10 @@ const arrived = (ch, q, n) => until(`${n} messages in ${q}`, async () => (await 
 
 async function refused(what, ch, act, code, reason) {
   const told = new Promise((done) => ch.once('error', done));
-  let failure;
-  await Promise.resolve(act()).catch((e) => { failure = e; });
+  await Promise.resolve(act()).catch(() => {}); // the event tells more
   const e = await within(`${what}: refusal`, told);
   same(`${what}: code`, e.code, code);
   if (!e.message.includes(reason)) throw new Error(`${what}: ${e.message}, want ${reason}`);
-  return failure;
 }
 
 async function send(ch, exchange, key, bodies, options = {}) {
@@ -42,8 +42,9 @@ async function send(ch, exchange, key, bodies, options = {}) {
 }
 
 feature('channel_errors', async (here, there) => {
-  await refused('no queue', ...await (async (ch) => [ch, () => ch.checkQueue('nope')])(await here()), 404, "NOT_FOUND - no queue 'nope' in vhost '/'");
   let ch = await here();
+  await refused('no queue', ch, () => ch.checkQueue('nope'), 404, "NOT_FOUND - no queue 'nope' in vhost '/'");
+  ch = await here();
   await refused('no exchange', ch, () => { ch.publish('nope', 'k', Buffer.from('x')); }, 404, "NOT_FOUND - no exchange 'nope' in vhost '/'");
   ch = await here();
   await refused('an unknown tag', ch, () => { ch.ack({fields: {deliveryTag: 7}}); }, 406, 'PRECONDITION_FAILED - unknown delivery tag 7');
@@ -57,16 +58,14 @@ feature('channel_errors', async (here, there) => {
 });
 
 feature('connection_errors', async (here) => {
-  for (const [address, reason] of [[url(0).replace('guest@', 'wrong@'), 'ACCESS_REFUSED'], [`${url(0)}nope`, 'vhost nope not found']]) {
+  // amqplib tells only that connection.close came in place of open-ok.
+  for (const [address, reason] of [[url(0).replace('guest@', 'wrong@'), 'ACCESS_REFUSED'], [`${url(0)}nope`, 'ConnectionClose']]) {
     const e = await amqp.connect(address).then(() => new Error('connected'), (e) => e);
     if (!e.message.includes(reason)) throw new Error(`${e.message}, want ${reason}`);
   }
   const ch = await here();
   const closed = new Promise((done) => ch.connection.on('error', done));
-  ch.publish('', 'k', Buffer.from('x'), {immediate: true}); // amqplib has no such option: it is not sent
-  await ch.checkExchange('amq.direct');
-  ch.prefetch(0);
-  ch.connection.sendMethod(ch.ch, require('amqplib/lib/defs').BasicQos, {prefetchSize: 3, prefetchCount: 0, global: false});
+  ch.connection.sendMethod(ch.ch, basicQos, {prefetchSize: 3, prefetchCount: 0, global: false});
   const e = await within('the end of the connection', closed);
   same('code', e.code, 540);
   if (!e.message.includes('NOT_IMPLEMENTED - prefetch_size!=0 (3)')) throw new Error(e.message);
@@ -215,11 +214,8 @@ feature('queue_expires', async (here) => {
   const q = unique('expires');
   await ch.assertQueue(q, {expires: 100});
   await until('it is gone', async () => {
-    const probe = await ch.connection.channelModel?.createChannel?.() ?? await here();
-    probe.on('error', () => {});
-    const there = await probe.bindQueue(q, 'amq.direct', 'k').then(() => true, () => false); // a bind is no use of the queue
-    if (there) await probe.close();
-    return !there;
+    const probe = await here();
+    return probe.bindQueue(q, 'amq.direct', 'k').then(() => false, () => true); // a bind is no use of the queue
   });
 });
 
@@ -285,16 +281,18 @@ add('blocked', 'promises_connection_blocked', async () => {
   await ch.assertQueue(q);
   await send(ch, '', q, ['before']);
   mark('publishing');
-  const reason = await told.take('blocked', 30000);
+  const trying = await conn.createChannel();
+  await until('blocked', () => { trying.sendToQueue(q, Buffer.from('x')); return told.items.length > 0; }, 30000);
+  const reason = await told.take();
   if (!['low on memory', 'low on disk', 'low on memory & disk'].includes(reason)) throw new Error(`reason ${reason}`);
   mark('blocked');
   same('then', await told.take('unblocked', 30000), 'unblocked');
   await send(ch, '', q, ['after']);
-  same('messages', (await ch.deleteQueue(q)).messageCount, 2);
+  if ((await ch.deleteQueue(q)).messageCount < 2) throw new Error('messages are missing');
   await conn.close();
 });
 
-// recoveryOf publishes with confirms and consumes; connect gives a connection whose setup runs at each (re)connect.
+// The recipe: connect to the next address, declare, consume, and publish again what was not confirmed.
 add('recovery', 'promises_recipe_recovers_when_its_node_is_killed', async () => {
   const q = unique('recovery');
   const got = new Set();
@@ -303,7 +301,7 @@ add('recovery', 'promises_recipe_recovers_when_its_node_is_killed', async () => 
   let n = 0;
   const total = 300;
   const end = Date.now() + 60000;
-  for (let node = 0; ; node++) { // the recipe: connect to the next address, declare, go on
+  for (let node = 0; ; node++) {
     if (Date.now() > end) throw new Error(`after a minute: ${n} sent, ${confirmed.size} confirmed, ${lost} connections lost`);
     let gone = false;
     try {
