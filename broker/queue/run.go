@@ -158,7 +158,10 @@ func (c *chunk) settle(i int, first, last uint64, total *removed) (more bool) {
 			break
 		}
 		from, to := max(first, r.first), min(last, r.last())
-		sized, share := c.bytesIn(i, from, to)
+		sized, share := false, uint32(0)
+		if c.extras != nil {
+			sized, share = c.bytesIn(i, from, to)
+		}
 		n := c.settleIn(i, from, to)
 		if !sized {
 			share = uint32(uint64(r.bytes) * uint64(n) / uint64(r.live))
@@ -168,7 +171,9 @@ func (c *chunk) settle(i int, first, last uint64, total *removed) (more bool) {
 		total.messages += uint64(n)
 		total.bytes += uint64(share)
 		if r.live == 0 {
-			total.timed += c.extra(i).timed()
+			if c.extras != nil {
+				total.timed += c.extras[i].timed()
+			}
 			continue
 		}
 		if kept != i {
