@@ -130,7 +130,7 @@ func TestAccess(t *testing.T) {
 		{"an exchange is refused", c.CheckAccess("anna", Read, exchange("")),
 			"read access to exchange 'amq.default' in vhost '/' refused for user 'anna'"},
 		{"any access is enough", c.CheckAnyAccess("anna", queue("in")), ""},
-		{"no access is not", c.CheckAnyAccess("anna", queue("x")), "read access to queue 'x' in vhost '/' refused for user 'anna'"},
+		{"no access is not", c.CheckAnyAccess("anna", queue("x")), "configure access to queue 'x' in vhost '/' refused for user 'anna'"},
 		{"a vhost is granted", c.VHostAccess("guest", "v"), ""},
 		{"a vhost is missing", c.VHostAccess("guest", "none"), "vhost none not found"},
 		{"a vhost is refused", c.VHostAccess("anna", "v"), "access to vhost 'v' refused for user 'anna'"},

@@ -62,7 +62,7 @@ func (c *Checker) CheckAccess(user string, a Access, r Resource) error {
 // CheckAnyAccess refuses when no kind of access is granted, which is what a passive declare needs.
 func (c *Checker) CheckAnyAccess(user string, r Resource) error {
 	var err error
-	for _, a := range [...]Access{Configure, Write, Read} {
+	for _, a := range [...]Access{Read, Write, Configure} { // the last refusal is told
 		if err = c.CheckAccess(user, a, r); err == nil {
 			return nil
 		}

@@ -1,10 +1,14 @@
 package connection
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/broker/wire"
 )
 
 // allow is the one place where a client's right to a queue or an exchange of its
@@ -33,6 +37,33 @@ func (ch *channel) allowTopics(a auth.Access, x *topology.Exchange, key string, 
 		}
 	}
 	return nil
+}
+
+// updateSecret lets a client renew its credentials (B19). Those of Warren's users
+// do not expire, so as in RabbitMQ any secret will do; what the user may do is
+// looked at anew: the vhost, and the queues that it consumes from.
+func (c *conn) updateSecret(ctx context.Context) error {
+	if err := c.cfg.Authenticator.VHostAccess(c.user, c.vhost); err != nil {
+		return err
+	}
+	c.send(0, &wire.ConnectionUpdateSecretOk{})
+	for _, ch := range c.channels {
+		ch.recheck(ctx)
+	}
+	return nil
+}
+
+// recheck cancels the consumers of queues that the client may not read any more.
+func (ch *channel) recheck(ctx context.Context) {
+	ch.out.mu.Lock()
+	consumers := slices.Collect(maps.Values(ch.consumers))
+	ch.out.mu.Unlock()
+	for _, k := range consumers {
+		if err := ch.allow(auth.Read, false, k.queue); err != nil && k.queue != ch.replies {
+			ch.c.logger.Warn("consumer cancelled: read access refused after credential update", "channel", ch.id, "consumer", k.tag, "error", err)
+			ch.stop(ctx, k, true)
+		}
+	}
 }
 
 // publishable remembers the exchanges that the client may write to until the

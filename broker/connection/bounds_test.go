@@ -16,11 +16,15 @@ import (
 )
 
 // bubble runs f in virtual time with a listener and one client that has channel 1 open.
-func bubble(t *testing.T, f func(t *testing.T, b *conntest.Broker, l *connection.Listener, c *conntest.Client)) {
+func bubble(t *testing.T, f func(t *testing.T, b *conntest.Broker, l *connection.Listener, c *conntest.Client), change ...func(*connection.Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := conntest.New(t)
 		ln := newPipeListener()
-		l, stop := conntest.Run(t, ln, b.Config())
+		cfg := b.Config()
+		for _, f := range change {
+			f(&cfg)
+		}
+		l, stop := conntest.Run(t, ln, cfg)
 		defer stop()
 		c := conntest.NewClient(t, ln.dial())
 		c.Login(conntest.DefaultStartOk())

@@ -35,6 +35,7 @@ type Config struct {
 	Platform    string // "Go"
 	Information string // "Warren"
 	ClusterName string // "warren"
+	Node        string // how texts call this node: "warren"
 
 	ChannelMax uint16        // 2047
 	FrameMax   uint32        // 131072
@@ -82,6 +83,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Platform, "Go")
 	setDefault(&c.Information, "Warren")
 	setDefault(&c.ClusterName, "warren")
+	setDefault(&c.Node, "warren")
 	setDefault(&c.ChannelMax, 2047)
 	setDefault(&c.FrameMax, 131072)
 	setDefault(&c.Heartbeat, 60*time.Second)

@@ -356,6 +356,7 @@ func (c *conn) endChannels() {
 	for _, ch := range c.channels {
 		ch.shutDown(nil)
 	}
+	c.l.removeChannels(c.user, len(c.channels))
 	clear(c.channels)
 	c.channelCount.Store(0)
 }

@@ -293,7 +293,7 @@ func TestE3ExclusiveQueues(t *testing.T) {
 	other.Channel(1)
 	locked := fmt.Sprintf("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '%s' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.", name)
 	for _, m := range []wire.Method{
-		&wire.QueueDeclare{Queue: name, Passive: true}, &wire.QueueDeclare{Queue: name, Exclusive: true}, &wire.BasicConsume{Queue: name},
+		&wire.QueueDeclare{Queue: name, Passive: true}, &wire.BasicConsume{Queue: name},
 		&wire.BasicGet{Queue: name}, &wire.QueuePurge{Queue: name}, &wire.QueueDelete{Queue: name}, &wire.QueueBind{Queue: name, Exchange: "amq.topic"},
 	} {
 		other.Send(1, m)

@@ -66,24 +66,22 @@ func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, p
 			return err
 		}
 	}
-	if alternate, ok := x.AlternateExchange(); ok {
+	exists, known := false, false
+	ch.c.cfg.Definitions.View(func(t *topology.Topology) {
+		if old := t.Exchange(x.VHost, x.Name); old != nil && x.Name != "" {
+			exists, known = true, topology.CheckExchangeEquivalent(old, x) == nil
+		}
+	})
+	if known {
+		return nil
+	}
+	if alternate, ok := x.AlternateExchange(); ok && !exists {
 		if err := ch.allow(auth.Read, true, x.Name); err != nil {
 			return err
 		}
-		if err := ch.allow(auth.Write, true, alternate); err != nil {
+		if err := ch.allow(auth.Write, true, topology.CleanName(alternate)); err != nil {
 			return err
 		}
-	}
-	known := false
-	if err := ch.view(func(t *topology.Topology) error {
-		old := t.Exchange(x.VHost, x.Name)
-		if old == nil || x.Name == "" {
-			return nil
-		}
-		known = topology.CheckExchangeEquivalent(old, x) == nil
-		return nil
-	}); err != nil || known {
-		return err
 	}
 	return ch.apply(ctx, topology.DeclareExchange{Exchange: *x})
 }
@@ -106,11 +104,16 @@ func (ch *channel) deleteExchange(ctx context.Context, m *wire.ExchangeDelete) e
 // bind binds or unbinds, by c, what may be bound: with the right to write to the
 // destination and to read from the source.
 func (ch *channel) bind(ctx context.Context, b topology.Binding, c topology.Command) error {
-	if b.Source != "" { // the definitions refuse that one in their own words
-		if err := ch.allow(auth.Write, b.ToExchange, b.Destination); err != nil {
+	if err := ch.allow(auth.Write, b.ToExchange, b.Destination); err != nil {
+		return err
+	}
+	if b.Source != "" && !(b.ToExchange && b.Destination == "") { // the definitions refuse the default exchange in their own words
+		if err := ch.allow(auth.Read, true, b.Source); err != nil {
 			return err
 		}
-		if err := ch.allow(auth.Read, true, b.Source); err != nil {
+		var source *topology.Exchange
+		ch.c.cfg.Definitions.View(func(t *topology.Topology) { source = t.Exchange(b.VHost, b.Source) })
+		if err := ch.allowTopics(auth.Read, source, b.RoutingKey, nil); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package connection
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -19,27 +18,27 @@ func (c *conn) frame(ctx context.Context, f wire.Frame) (done bool, err error) {
 		}
 		return false, ch.frame(ctx, f)
 	case f.Type != wire.FrameMethod:
-		return false, fault(wire.UnexpectedFrame, "expected method frame, got non method frame instead")
+		return false, f.Unexpected()
 	}
 	m, err := wire.ParseMethod(f.Payload)
 	if err != nil {
 		return false, err
 	}
 	c.settle()
-	done, err = c.method(m)
+	done, err = c.method(ctx, m)
 	return done, of(m, err)
 }
 
 // method runs a method of channel 0.
-func (c *conn) method(m wire.Method) (done bool, err error) {
-	switch m := m.(type) {
+func (c *conn) method(ctx context.Context, m wire.Method) (done bool, err error) {
+	switch m.(type) {
 	case *wire.ConnectionClose:
 		c.endChannels()
 		c.dropOwned() // before the client goes on, maybe to declare them again
 		c.out.end(wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{}))
 		return true, nil
 	case *wire.ConnectionUpdateSecret:
-		return false, c.updateSecret(m)
+		return false, c.updateSecret(ctx)
 	default:
 		return false, fault(wire.ChannelError, "unexpected method in connection state running")
 	}
@@ -55,20 +54,6 @@ func of(m wire.Method, err error) error {
 		e.ClassID, e.MethodID = m.ID()
 	}
 	return &e
-}
-
-// updateSecret lets a client renew its password or token (B19).
-func (c *conn) updateSecret(m *wire.ConnectionUpdateSecret) error {
-	response := fmt.Appendf(nil, "\x00%s\x00%s", c.user, m.NewSecret)
-	user, err := c.cfg.Authenticator.Authenticate("PLAIN", response, c.nc.RemoteAddr())
-	if err == nil {
-		err = c.cfg.Authenticator.VHostAccess(user, c.vhost)
-	}
-	if err != nil {
-		return &wire.Error{Code: wire.NotAllowed, Text: "New secret was refused by one of the backends", Cause: err}
-	}
-	c.send(0, &wire.ConnectionUpdateSecretOk{})
-	return nil
 }
 
 // send answers on a channel.
@@ -92,11 +77,11 @@ func (c *conn) openChannel(f wire.Frame) error {
 	default:
 		return of(m, fault(wire.ChannelError, "expected 'channel.open'"))
 	}
-	switch {
-	case len(c.channels) >= int(c.channelMax):
-		return of(m, fault(wire.NotAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.channelMax))
-	case f.Channel > c.channelMax:
-		return of(m, fault(wire.ChannelError, "channel number %d is above the negotiated channel_max (%d)", f.Channel, c.channelMax))
+	if len(c.channels) >= int(c.channelMax) { // their numbers may be any, as in RabbitMQ
+		return fault(wire.NotAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.channelMax)
+	}
+	if err := c.l.addChannel(c.user); err != nil {
+		return err
 	}
 	c.channels[f.Channel] = newChannel(c, f.Channel)
 	c.channelCount.Add(1)
@@ -108,4 +93,5 @@ func (c *conn) openChannel(f wire.Frame) error {
 func (c *conn) forget(ch *channel) {
 	delete(c.channels, ch.id)
 	c.channelCount.Add(-1)
+	c.l.removeChannels(c.user, 1)
 }

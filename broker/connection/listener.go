@@ -21,8 +21,10 @@ type Listener struct {
 	open       atomic.Int64 // connections
 	orphans    chan string  // connections that ended while their queues could not be deleted
 
-	mu    sync.Mutex
-	conns map[string]*conn // open ones by name
+	mu           sync.Mutex
+	conns        map[string]*conn // open ones by name
+	channels     map[string]int   // open ones by user
+	channelCount int              // of all users
 }
 
 // NewListener makes a listener of ln, which it takes over.
@@ -30,7 +32,7 @@ func NewListener(ln net.Listener, cfg Config) (*Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("amqp listener: %w", err)
 	}
-	return &Listener{ln: ln, cfg: cfg.withDefaults(), orphans: make(chan string, orphansMax), conns: make(map[string]*conn)}, nil
+	return &Listener{ln: ln, cfg: cfg.withDefaults(), orphans: make(chan string, orphansMax), conns: make(map[string]*conn), channels: make(map[string]int)}, nil
 }
 
 // Addr is where clients connect.

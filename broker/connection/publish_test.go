@@ -190,7 +190,7 @@ func TestK11Permissions(t *testing.T) {
 	c.Channel(2)
 	c.Declare(2, &wire.QueueDeclare{Queue: "ok"})
 	refused("configure access to queue 'q' in vhost '/'", &wire.QueueDeclare{Queue: "q"})
-	refused("read access to queue 'q' in vhost '/'", &wire.QueueDeclare{Queue: "q", Passive: true})
+	refused("configure access to queue 'q' in vhost '/'", &wire.QueueDeclare{Queue: "q", Passive: true})
 	refused("configure access to queue 'q' in vhost '/'", &wire.QueueDelete{Queue: "q"})
 	refused("read access to queue 'q' in vhost '/'", &wire.BasicGet{Queue: "q"})
 	refused("read access to queue 'q' in vhost '/'", &wire.BasicConsume{Queue: "q"})

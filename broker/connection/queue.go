@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
@@ -141,7 +142,10 @@ func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*to
 	if q.Exclusive {
 		q.Owner = ch.c.id
 	}
-	if err := ch.mayDeclare(q); err != nil {
+	if !declare.ServerNamed && strings.HasPrefix(q.Name, "amq.") { // E9: existing or not
+		return nil, false, fault(wire.AccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", q.Name)
+	}
+	if err := ch.allow(auth.Configure, false, q.Name); err != nil {
 		return nil, false, err
 	}
 	var known *topology.Queue
@@ -156,6 +160,9 @@ func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*to
 	if known != nil {
 		return known, false, nil
 	}
+	if err := ch.mayDeadLetter(q); err != nil {
+		return nil, false, err
+	}
 	ch.c.owner = ch.c.owner || q.Exclusive // before, as the outcome of a failure is not known
 	result, err := ch.change(ctx, declare)
 	if err != nil {
@@ -164,11 +171,8 @@ func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*to
 	return result.Queue, result.Created, nil
 }
 
-// mayDeclare asks for the rights that the queue and its dead-letter exchange take (E20).
-func (ch *channel) mayDeclare(q *topology.Queue) error {
-	if err := ch.allow(auth.Configure, false, q.Name); err != nil {
-		return err
-	}
+// mayDeadLetter asks for the rights that a new queue's dead-letter exchange takes (E20).
+func (ch *channel) mayDeadLetter(q *topology.Queue) error {
 	deadLetters, ok := q.Arguments["x-dead-letter-exchange"].(string)
 	if !ok {
 		return nil
@@ -179,8 +183,12 @@ func (ch *channel) mayDeclare(q *topology.Queue) error {
 	return ch.allow(auth.Write, true, deadLetters)
 }
 
-// purge runs queue.purge (F5).
+// purge runs queue.purge (F5). Reply queues keep nothing.
 func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
+	if isReplyQueue(m.Queue) {
+		ch.answer(m.NoWait, &wire.QueuePurgeOk{})
+		return nil
+	}
 	q, err := ch.readable(ctx, m.Queue)
 	if err != nil {
 		return err
@@ -204,6 +212,10 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 	}
 	if err := ch.allow(auth.Configure, false, name); err != nil {
 		return err
+	}
+	if isReplyQueue(name) { // it goes with its consumer alone
+		ch.answer(m.NoWait, &wire.QueueDeleteOk{})
+		return nil
 	}
 	q, err := ch.findQueue(name)
 	var deleted uint64

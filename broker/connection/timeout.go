@@ -67,24 +67,29 @@ func (c *conn) expire(ctx context.Context) {
 }
 
 func (ch *channel) expire(ctx context.Context, now int64) error {
-	lost, err := ch.takeOverdue(now)
-	ch.c.settle() // what was taken is on its way back
+	overdue, lost, err := ch.takeOverdue(now)
 	if err != nil {
 		return err
 	}
-	for _, k := range lost {
+	for _, k := range lost { // first, or what goes back would come again
 		ch.c.logger.Warn("consumer cancelled: delivery acknowledgement timed out", "channel", ch.id, "consumer", k.tag, "timeout", k.timeout)
 		ch.stop(ctx, k, true)
 	}
+	ch.out.mu.Lock()
+	for _, d := range overdue {
+		ch.note(d, leader.Requeue)
+	}
+	ch.out.mu.Unlock()
+	ch.c.settle()
 	if len(lost) > 0 {
 		ch.grant()
 	}
 	return nil
 }
 
-// takeOverdue requeues what is overdue and names the consumers that had it. Of
+// takeOverdue takes out what is overdue and names the consumers that had it. Of
 // whom cannot be told (H12), or is no consumer any more, the channel has to go.
-func (ch *channel) takeOverdue(now int64) (lost []*consumer, err error) {
+func (ch *channel) takeOverdue(now int64) (overdue []outstanding, lost []*consumer, err error) {
 	ch.out.mu.Lock()
 	defer ch.out.mu.Unlock()
 	next := int64(math.MaxInt64)
@@ -99,21 +104,21 @@ func (ch *channel) takeOverdue(now int64) (lost []*consumer, err error) {
 		}
 		k := d.from.consumer
 		if k == nil || !ch.c.cancelNotify || k.over && !k.timedOut || ch.expired >= unackedMax {
-			return nil, fault(wire.PreconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. "+
+			return nil, nil, fault(wire.PreconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. "+
 				"This timeout value can be configured, see consumers doc guide to learn more", ch.id, d.from.timeout)
 		}
 		if !k.timedOut {
 			k.timedOut = true
 			lost = append(lost, k)
 		}
-		ch.note(*d, leader.Requeue)
+		overdue = append(overdue, *d)
 		d.from = &ch.nobody
 		ch.expired++
 	}
 	if next != math.MaxInt64 {
 		ch.c.expect(now, next)
 	}
-	return lost, nil
+	return overdue, lost, nil
 }
 
 // answerTime is how long a delivery of a queue may be kept, in milliseconds, 0 for

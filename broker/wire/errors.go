@@ -75,6 +75,9 @@ func frameFault(code uint16, frameType uint8, payload []byte, reason string) *Er
 	return &Error{Code: code, Text: text}
 }
 
+// Unexpected is the error for a frame that may not come in the state that its connection is in.
+func (f Frame) Unexpected() error { return frameFault(UnexpectedFrame, f.Type, f.Payload, "") }
+
 // erlangText prints octets as Erlang's ~p does: as text where all is printable.
 func erlangText(b []byte) string {
 	if len(b) == 0 {

@@ -28,8 +28,9 @@ type Broker struct {
 	// OnPublish and OnApply come first, when set: their error is the answer.
 	OnPublish func(ctx context.Context, m *queue.Message) error
 	OnApply   func(ctx context.Context, c topology.Command) error
-	// Permissions of user guest; by default everything is allowed.
+	// Permission of user guest, until Allow; by default everything is allowed.
 	Permission auth.Permission
+	access     sync.Mutex // guards Permission once the broker runs
 
 	mu       sync.Mutex
 	topology *topology.Topology
@@ -55,8 +56,12 @@ func New(tb testing.TB) *Broker {
 		User: func(name string) (auth.User, bool) {
 			return auth.User{Name: "guest", PasswordHash: hash}, name == "guest"
 		},
-		Permission: func(user, vhost string) (auth.Permission, bool) { return b.Permission, user == "guest" && vhost == "/" },
-		VHost:      func(name string) bool { return name == "/" },
+		Permission: func(user, vhost string) (auth.Permission, bool) {
+			b.access.Lock()
+			defer b.access.Unlock()
+			return b.Permission, user == "guest" && vhost == "/"
+		},
+		VHost: func(name string) bool { return name == "/" },
 	})
 	b.Routes.Apply(b.topology.Contents())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -67,6 +72,13 @@ func New(tb testing.TB) *Broker {
 		running.Wait()
 	})
 	return b
+}
+
+// Allow changes what user guest may do.
+func (b *Broker) Allow(configure, write, read string) {
+	b.access.Lock()
+	defer b.access.Unlock()
+	b.Permission.Configure, b.Permission.Write, b.Permission.Read = configure, write, read
 }
 
 // Config is a listener's configuration with b behind it.

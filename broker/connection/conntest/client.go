@@ -53,7 +53,7 @@ func Open(tb testing.TB, address string) *Client {
 // DefaultStartOk logs in as guest, with all capabilities.
 func DefaultStartOk() *wire.ConnectionStartOk {
 	return &wire.ConnectionStartOk{
-		ClientProperties: wire.Table{"capabilities": wire.Table{"consumer_cancel_notify": true, "authentication_failure_close": true}},
+		ClientProperties: wire.Table{"capabilities": wire.Table{"consumer_cancel_notify": true, "authentication_failure_close": true, "connection.blocked": true}},
 		Mechanism:        "PLAIN", Response: []byte("\x00guest\x00guest"), Locale: "en_US",
 	}
 }

@@ -172,6 +172,21 @@ func (b *Broker) Delete(_ context.Context, def topology.Queue, ifUnused, ifEmpty
 	return uint64(n), err
 }
 
+// Queue finds a queue's definition.
+func (b *Broker) Queue(vhost, name string) *topology.Queue {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.topology.Queue(vhost, name)
+}
+
+// Put puts a message into a queue, as if another node's client had published it.
+func (b *Broker) Put(vhost, name, body string) {
+	id := b.Queue(vhost, name).ID
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queues[id].add(queue.Message{RoutingKey: name, Properties: []byte{0, 0}, Body: []byte(body)})
+}
+
 // Held counts what consumers hold of a queue.
 func (b *Broker) Held(vhost, name string) (n int) {
 	b.mu.Lock()
