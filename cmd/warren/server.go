@@ -5,28 +5,40 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cmd/node"
 )
 
 // options are the server's settings as flags and environment give them.
 type options struct {
-	name, data           string
-	listen, gossip, peer string
-	advertise, seeds     string
-	expect               int
-	secret, secretFile   string
-	zone, loopbackUsers  string
-	product, clusterName string
-	transientBytes       uint64
-	logLevel, logFormat  string
+	name, data              string
+	listen, gossip, peer    string
+	advertise, seeds        string
+	expect                  int
+	secret, secretFile      string
+	zone, loopbackUsers     string
+	product, productVersion string
+	clusterName             string
+	transientBytes          uint64
+	logLevel, logFormat     string
+
+	memoryWatermark, diskFreeLimit string
+	maxMessageSize                 string
+	channelMax                     uint16
+	frameMax                       uint32
+	heartbeat, consumerTimeout     time.Duration
+	connectionMax, channelsMax     int
+	consumersMax, defaultPrefetch  int
 }
 
 func serverCommand() *cobra.Command {
@@ -70,8 +82,20 @@ A flag wins over the environment, the environment over the default.`,
 	f.StringVar(&o.zone, "zone", "", "failure zone: replicas are spread over zones")
 	f.StringVar(&o.loopbackUsers, "loopback-users", "guest", "users that may connect from this machine only, comma separated; none lifts it")
 	f.StringVar(&o.product, "product", "RabbitMQ", "product name that clients are told")
+	f.StringVar(&o.productVersion, "product-version", "4.2.0", "version of the product that clients are told")
 	f.StringVar(&o.clusterName, "cluster-name", "warren", "cluster name that clients are told")
 	f.Uint64Var(&o.transientBytes, "transient-bytes", 1<<30, "memory for messages of queues that are not durable; beyond it their publishers wait")
+	f.StringVar(&o.memoryWatermark, "memory-watermark", "0.6", "memory beyond which publishers wait: a part of what the node may use, or a size as in 2GB")
+	f.StringVar(&o.diskFreeLimit, "disk-free-limit", "50MB", "free disk below which publishers wait: a size, or a multiple of the memory as in 1.0")
+	f.StringVar(&o.maxMessageSize, "max-message-size", "16MiB", "the largest message that is taken")
+	f.Uint16Var(&o.channelMax, "channel-max", 2047, "channels of a connection; 0: 65535")
+	f.Uint32Var(&o.frameMax, "frame-max", 131072, "bytes of a frame")
+	f.DurationVar(&o.heartbeat, "heartbeat", time.Minute, "heartbeat that clients are asked for; 0: none")
+	f.DurationVar(&o.consumerTimeout, "consumer-timeout", 30*time.Minute, "how long a delivery may stay unanswered; 0: for ever")
+	f.IntVar(&o.connectionMax, "connection-max", 50_000, "connections of this node")
+	f.IntVar(&o.channelsMax, "channel-max-per-node", 0, "channels of all connections of this node; 0: no limit")
+	f.IntVar(&o.consumersMax, "consumer-max-per-channel", 0, "consumers of a channel; 0: no limit")
+	f.IntVar(&o.defaultPrefetch, "default-prefetch", 0, "prefetch of channels whose clients set none; 0: none")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -121,15 +145,45 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 	}
 	orElse(&o.gossip, host+":"+strconv.Itoa(7946))
 	orElse(&o.peer, host+":"+strconv.Itoa(7947))
-	return node.Config{
+	cfg = node.Config{
 		Name: o.name, DataDir: o.data, Version: version,
 		Listen: o.listen, Gossip: o.gossip, Peer: o.peer, Advertise: o.advertise,
 		Seeds: list(o.seeds), Expect: o.expect, Secret: secret, Zone: o.zone,
 		LoopbackUsers: loopbackUsers(o.loopbackUsers),
-		Product:       o.product, ClusterName: o.clusterName,
+		Product:       o.product, ProductVersion: o.productVersion, ClusterName: o.clusterName,
 		TransientBytes: o.transientBytes,
-		Logger:         logger,
-	}, nil
+		ChannelMax:     o.channelMax, FrameMax: o.frameMax,
+		Heartbeat: orNever(o.heartbeat), ConsumerTimeout: orNever(o.consumerTimeout),
+		MaxConnections: o.connectionMax, MaxChannels: o.channelsMax, MaxConsumers: o.consumersMax, Prefetch: o.defaultPrefetch,
+		MemoryLimit: collectBefore,
+		Logger:      logger,
+	}
+	return cfg, o.sizes(&cfg)
+}
+
+// sizes reads what is given as a size.
+func (o *options) sizes(cfg *node.Config) (err error) {
+	if cfg.Watermark, err = alarm.ParseWatermark(o.memoryWatermark); err != nil {
+		return fmt.Errorf("--memory-watermark: %w", err)
+	}
+	if cfg.DiskFreeLimit, err = alarm.ParseDiskFreeLimit(o.diskFreeLimit); err != nil {
+		return fmt.Errorf("--disk-free-limit: %w", err)
+	}
+	if cfg.MaxMessageBytes, err = alarm.ParseBytes(o.maxMessageSize); err != nil {
+		return fmt.Errorf("--max-message-size: %w", err)
+	}
+	if cfg.ChannelMax == 0 {
+		cfg.ChannelMax = math.MaxUint16
+	}
+	return nil
+}
+
+// orNever: a duration of 0 is one that never ends, which a node calls negative.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 func orElse(field *string, value string) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cmd/node"
 )
 
@@ -79,5 +80,37 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 	}
 	if _, err := settle(t, map[string]string{"WARREN_EXPECT": "many"}); err == nil {
 		t.Error("WARREN_EXPECT=many: no error")
+	}
+}
+
+func TestWhatClientsMayHaveIsPassedOn(t *testing.T) {
+	cfg, err := settle(t, map[string]string{"WARREN_MEMORY_WATERMARK": "2GB"}, "--name", "n", "--disk-free-limit", "1.5",
+		"--max-message-size", "1MiB", "--channel-max", "0", "--frame-max", "8192", "--heartbeat", "0", "--consumer-timeout", "0",
+		"--connection-max", "7", "--product-version", "4.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Watermark != (alarm.Limit{Bytes: 2e9}) || cfg.DiskFreeLimit != (alarm.Limit{Relative: true, Fraction: 1.5}) ||
+		cfg.MaxMessageBytes != 1<<20 || cfg.ChannelMax != 65535 || cfg.FrameMax != 8192 || cfg.Heartbeat >= 0 || cfg.ConsumerTimeout >= 0 ||
+		cfg.MaxConnections != 7 || cfg.ProductVersion != "4.1.0" {
+		t.Errorf("%+v", cfg)
+	}
+	for name, args := range map[string][]string{
+		"a watermark":     {"--memory-watermark", "1.5"},
+		"a disk limit":    {"--disk-free-limit", "much"},
+		"a message size":  {"--max-message-size", "1XB"},
+		"a channel count": {"--channel-max", "70000"},
+	} {
+		if _, err := settle(t, nil, append(args, "--name", "n")...); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestGarbageIsCollectedBeforeTheWatermark(t *testing.T) {
+	for watermark, want := range map[uint64]int64{1000 << 20: 900 << 20, 1 << 20: garbageFloor, 0: garbageFloor} {
+		if got := garbageLimit(watermark); got != want {
+			t.Errorf("garbageLimit(%d) = %d, want %d", watermark, got, want)
+		}
 	}
 }
