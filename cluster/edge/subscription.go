@@ -182,7 +182,7 @@ func (h *Subscription) Active() bool {
 	s := h.s
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()
-	return s.active
+	return s.active && s.state == standing
 }
 
 // Release ends the subscription: what it holds is requeued.
