@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/policy"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/edge"
@@ -24,7 +25,9 @@ type DefinitionsConfig struct {
 	Meta    Meta
 	Edge    *edge.Edge
 	Engines *Engines
-	Logger  *slog.Logger
+	// Route finds where an exchange leads a message that was kept (cluster/history.go).
+	Route  func(vhost, exchange string, m *queue.Message) []queue.ID
+	Logger *slog.Logger
 }
 
 // Definitions changes the cluster's definitions as AMQP clients ask for it: it
@@ -32,22 +35,25 @@ type DefinitionsConfig struct {
 type Definitions struct {
 	cfg    DefinitionsConfig
 	logger *slog.Logger
-	chores chan func(context.Context)
+	unused *unused
 
 	mu     sync.Mutex
 	queues map[uint64]int // replicated queues by group
 	groups map[queue.ID]uint64
+	here   map[queue.ID]struct{} // transient queues of this process
 }
 
 // NewDefinitions makes Definitions; Run does their chores.
 func NewDefinitions(cfg DefinitionsConfig) *Definitions {
-	return &Definitions{
+	d := &Definitions{
 		cfg:    cfg,
 		logger: orDefault(cfg.Logger),
-		chores: make(chan func(context.Context), 1024),
 		queues: make(map[uint64]int),
 		groups: make(map[queue.ID]uint64),
+		here:   make(map[queue.ID]struct{}),
 	}
+	d.unused = newUnused(d.deleteUnused, d.logger)
+	return d
 }
 
 // Changed follows the meta group's changes, in order.
@@ -59,16 +65,20 @@ func (d *Definitions) Changed(changes []topology.Change) {
 		case topology.Reset:
 			clear(d.queues)
 			clear(d.groups)
+			clear(d.here)
 		case topology.QueueAdded:
 			if c.Queue.Group != 0 {
 				d.queues[c.Queue.Group]++
 				d.groups[c.Queue.ID] = c.Queue.Group
+			} else if here(c.Queue, d.cfg.Self) {
+				d.here[c.Queue.ID] = struct{}{}
 			}
 		case topology.QueueRemoved:
 			if group, ok := d.groups[c.Queue.ID]; ok {
 				d.queues[group]--
 				delete(d.groups, c.Queue.ID)
 			}
+			delete(d.here, c.Queue.ID)
 			d.cfg.Edge.Forget(c.Queue.ID)
 		}
 	}
@@ -79,10 +89,16 @@ func (d *Definitions) View(f func(*topology.Topology)) { d.cfg.Meta.View(f) }
 
 // Apply changes the definitions. A new queue is ready in its group when Apply returns.
 func (d *Definitions) Apply(ctx context.Context, c topology.Command) (topology.Result, error) {
-	if declare, ok := c.(topology.DeclareQueue); ok {
-		return d.declareQueue(ctx, declare)
+	switch c := c.(type) {
+	case topology.DeclareQueue:
+		return d.declareQueue(ctx, c)
+	case topology.DeclareExchange:
+		return d.declareExchange(ctx, c)
+	case topology.Bind:
+		return d.bind(ctx, c)
+	default:
+		return d.apply(ctx, c)
 	}
-	return d.apply(ctx, c)
 }
 
 func (d *Definitions) apply(ctx context.Context, c topology.Command) (topology.Result, error) {
@@ -103,8 +119,33 @@ func (d *Definitions) declareQueue(ctx context.Context, c topology.DeclareQueue)
 	}
 	// Until this is done the queue's group knows nothing of it but what is
 	// published to it; the reconciler does it if this fails.
-	if err := d.cfg.Edge.Configure(ctx, r.Queue.ID, settingsOf(r.Queue)); err != nil {
+	if err := d.cfg.Edge.Configure(ctx, r.Queue.ID, settingsOf(d.cfg.Meta, r.Queue)); err != nil {
 		return r, fmt.Errorf("queue %q is defined, and not ready yet: %w", r.Queue.Name, err)
+	}
+	return r, nil
+}
+
+// declareExchange gives an exchange that keeps messages a place for them, as a
+// queue has one.
+func (d *Definitions) declareExchange(ctx context.Context, c topology.DeclareExchange) (topology.Result, error) {
+	if !c.Exchange.KeepsMessages() {
+		return d.apply(ctx, c)
+	}
+	var err error
+	if c.Group, err = d.placeReplicated(ctx, ""); err != nil {
+		return topology.Result{}, err
+	}
+	r, err := d.apply(ctx, c)
+	if err != nil || !r.Created {
+		return r, err
+	}
+	var hidden *topology.Queue
+	d.View(func(t *topology.Topology) { hidden = t.QueueByID(r.Exchange.DelayQueue | r.Exchange.HistoryQueue) }) // one of them is 0
+	if hidden == nil {
+		return r, nil // deleted again
+	}
+	if err := d.cfg.Edge.Configure(ctx, hidden.ID, settingsOf(d.cfg.Meta, hidden)); err != nil {
+		return r, fmt.Errorf("exchange %q is defined, and what it keeps has no place yet: %w", r.Exchange.Name, err)
 	}
 	return r, nil
 }
@@ -116,20 +157,35 @@ func (d *Definitions) place(ctx context.Context, q *topology.Queue) error {
 		q.Home, q.HomeEpoch = d.cfg.Self.Node, d.cfg.Self.Epoch
 		return nil
 	}
+	var err error
+	q.Group, err = d.placeReplicated(ctx, d.locator(q))
+	return err
+}
+
+// locator is what a queue's arguments or its policy say of where it is to be led.
+func (d *Definitions) locator(q *topology.Queue) (locator string) {
+	d.View(func(t *topology.Topology) {
+		kind := policy.KindOf(q.Arguments)
+		locator = policy.Locator(q.Arguments, policy.Match(t.Policies(q.VHost, false), kind, q.Name), nil)
+	})
+	return locator
+}
+
+func (d *Definitions) placeReplicated(ctx context.Context, locator string) (group uint64, err error) {
 	for tries := 0; ; tries++ {
 		candidates := d.cfg.Engines.Led()
-		if len(candidates) == 0 || q.Arguments["x-queue-leader-locator"] == "balanced" {
+		if anywhere := locator != "" && locator != "client-local"; anywhere || len(candidates) == 0 {
 			candidates = candidates[:0]
 			for _, g := range d.cfg.Meta.Groups() {
 				candidates = append(candidates, g.ID)
 			}
 		}
-		if q.Group = d.emptiest(candidates); q.Group != 0 {
-			return nil
+		if group = d.emptiest(candidates); group != 0 {
+			return group, nil
 		}
 		select { // a cluster that has just formed has no groups yet
 		case <-ctx.Done():
-			return fmt.Errorf("no queue group yet: %w", leader.ErrUnavailable)
+			return 0, fmt.Errorf("no queue group yet: %w", leader.ErrUnavailable)
 		case <-time.After(min(10*time.Millisecond<<min(tries, 4), 100*time.Millisecond)):
 		}
 	}
@@ -176,68 +232,52 @@ func (d *Definitions) Counts(ctx context.Context, id queue.ID) (leader.Counts, e
 	if q == nil {
 		return c, err
 	}
-	if err := d.cfg.Edge.Configure(ctx, id, settingsOf(q)); err != nil {
+	if err := d.cfg.Edge.Configure(ctx, id, settingsOf(d.cfg.Meta, q)); err != nil {
 		return c, err
 	}
 	return d.cfg.Edge.Counts(ctx, id)
 }
 
 // Unused hears that a queue has lost its last consumer; an auto-delete queue goes. It never blocks.
-func (d *Definitions) Unused(id queue.ID) {
-	d.chore(func(ctx context.Context) error {
-		var q *topology.Queue
-		d.View(func(t *topology.Topology) { q = t.QueueByID(id) })
-		if q == nil || !q.AutoDelete {
-			return nil
+func (d *Definitions) Unused(id queue.ID) { d.unused.add(id) }
+
+// Expired hears that nobody has used a queue for as long as it may live so: it goes. It never blocks.
+func (d *Definitions) Expired(id queue.ID) { d.unused.add(id) }
+
+// deleteUnused deletes a queue that goes when nobody uses it, if nobody does.
+func (d *Definitions) deleteUnused(ctx context.Context, id queue.ID) error {
+	var (
+		q    *topology.Queue
+		goes bool
+	)
+	d.View(func(t *topology.Topology) {
+		if q = t.QueueByID(id); q != nil {
+			goes = q.AutoDelete || t.Settings(q).Expires.Set
 		}
-		_, err := d.Delete(ctx, *q, true, false, q.Owner)
-		if errors.Is(err, topology.ErrPreconditionFailed) {
-			return nil // somebody consumes again
-		}
-		return err
 	})
+	if !goes {
+		return nil
+	}
+	_, err := d.Delete(ctx, *q, true, false, q.Owner)
+	if errors.Is(err, topology.ErrPreconditionFailed) {
+		return nil // somebody consumes again
+	}
+	return err
 }
 
-// chore runs f in the background, again and again until it succeeds.
-func (d *Definitions) chore(f func(context.Context) error) {
-	var try func(context.Context)
-	try = func(ctx context.Context) {
-		bounded, cancel := context.WithTimeout(ctx, metadataTimeout)
-		err := f(bounded)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		d.logger.Debug("a background change of definitions will be tried again", "error", err)
-		time.AfterFunc(time.Second, func() { d.enqueue(try) })
+// Led tells whether a queue is led by this process, as far as it knows. It calls
+// nothing that changes definitions.
+func (d *Definitions) Led(id queue.ID) bool {
+	d.mu.Lock()
+	group, replicated := d.groups[id]
+	_, transient := d.here[id]
+	d.mu.Unlock()
+	if !replicated {
+		return transient
 	}
-	d.enqueue(try)
+	_, _, led := d.cfg.Engines.Engine(group)
+	return led
 }
 
-func (d *Definitions) enqueue(f func(context.Context)) {
-	select {
-	case d.chores <- f:
-	default: // full: the queue in hand is deleted later, not never
-		time.AfterFunc(time.Second, func() { d.enqueue(f) })
-	}
-}
-
-// Run does the chores until ctx ends.
-func (d *Definitions) Run(ctx context.Context) error {
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	for range 8 {
-		workers.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case f := <-d.chores:
-					f(ctx)
-				}
-			}
-		})
-	}
-	<-ctx.Done()
-	return nil
-}
+// Run deletes queues that nobody uses until ctx ends.
+func (d *Definitions) Run(ctx context.Context) error { return d.unused.run(ctx) }

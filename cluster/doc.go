@@ -30,8 +30,9 @@ type Meta interface {
 const TransientGroup = 0
 
 // settingsOf is what a queue's group must know of it.
-func settingsOf(q *topology.Queue) queue.Settings {
-	return queue.Settings{VHost: q.VHost, Name: q.Name}
+func settingsOf(m Meta, q *topology.Queue) (s queue.Settings) {
+	m.View(func(t *topology.Topology) { s = t.Settings(q) })
+	return s
 }
 
 // targetOf is where a queue is served.

@@ -54,7 +54,7 @@ func (e *Engines) Led() []uint64 {
 	return led
 }
 
-// Changed follows the meta group's changes: deleted queues go where they are led.
+// Changed follows the meta group's changes: queues go, and get new settings, where they are led.
 func (e *Engines) Changed(changes []topology.Change) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -62,11 +62,11 @@ func (e *Engines) Changed(changes []topology.Change) {
 		switch c.Kind {
 		case topology.Reset:
 			for _, r := range e.running {
-				r.reconciler.note(0, true)
+				r.reconciler.noteAll()
 			}
-		case topology.QueueRemoved:
+		case topology.QueueRemoved, topology.QueueChanged:
 			if r, ok := e.running[c.Queue.Group]; ok {
-				r.reconciler.note(c.Queue.ID, false)
+				r.reconciler.note(c.Queue.ID)
 			}
 		}
 	}

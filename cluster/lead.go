@@ -19,7 +19,10 @@ type Leading struct {
 	Engines  *Engines
 	Liveness *Liveness
 	Unused   func(queue.ID)
-	Logger   *slog.Logger
+	Expired  func(queue.ID)
+	// DeadLetter takes dead letters on, as leader.Config says.
+	DeadLetter func(ctx context.Context, s queue.Settings, d leader.Dead, done func(error))
+	Logger     *slog.Logger
 }
 
 // Lead serves a group in term until ctx ends. The log must be applied up to the
@@ -38,10 +41,12 @@ func (l *Leading) Lead(ctx context.Context, group, term uint64, log leader.Log) 
 
 func (l *Leading) leadOnce(ctx context.Context, group, term uint64, log leader.Log) error {
 	cfg := leader.Config{
-		Log:      log,
-		EdgeGone: l.Liveness.Gone,
-		Unused:   l.Unused,
-		Logger:   l.Logger.With("group", group),
+		Log:        log,
+		EdgeGone:   l.Liveness.Gone,
+		Unused:     l.Unused,
+		Expired:    l.Expired,
+		DeadLetter: l.DeadLetter,
+		Logger:     l.Logger.With("group", group),
 	}
 	if group != TransientGroup {
 		cfg.Edges = l.Liveness.Edges

@@ -13,7 +13,7 @@ import (
 )
 
 // reconcileEvery is how often a leader looks at all queues of its group, besides
-// those that it hears were deleted.
+// those that it hears were deleted or have new settings.
 const reconcileEvery = 5 * time.Second
 
 // reconciler keeps the queues of one group, where it is led, what the
@@ -28,28 +28,37 @@ type reconciler struct {
 	logger *slog.Logger
 	sealed map[queue.ID]time.Time // first seen sealed, though defined
 
-	wake    chan struct{}
-	mu      sync.Mutex
-	removed []queue.ID // deleted since the last pass
-	all     bool       // everything may differ
+	wake  chan struct{}
+	mu    sync.Mutex
+	noted map[queue.ID]struct{} // deleted or changed since the last pass
+	all   bool                  // everything may differ
 }
 
 func newReconciler(group uint64, self leader.EdgeID, m Meta, log leader.Log, engine *leader.Engine, logger *slog.Logger) *reconciler {
 	return &reconciler{
 		group: group, self: self, meta: m, log: log, engine: engine, logger: logger,
-		sealed: make(map[queue.ID]time.Time), wake: make(chan struct{}, 1), all: true,
+		sealed: make(map[queue.ID]time.Time), wake: make(chan struct{}, 1),
+		noted: make(map[queue.ID]struct{}), all: true,
 	}
 }
 
-// note takes a change of the definitions; it never blocks.
-func (r *reconciler) note(removed queue.ID, all bool) {
+// note takes a change of the definition of one queue; it never blocks.
+func (r *reconciler) note(id queue.ID) {
 	r.mu.Lock()
-	if all {
-		r.all = true
-	} else {
-		r.removed = append(r.removed, removed)
-	}
+	r.noted[id] = struct{}{}
 	r.mu.Unlock()
+	r.rouse()
+}
+
+// noteAll says that everything may have changed; it never blocks.
+func (r *reconciler) noteAll() {
+	r.mu.Lock()
+	r.all = true
+	r.mu.Unlock()
+	r.rouse()
+}
+
+func (r *reconciler) rouse() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -58,7 +67,7 @@ func (r *reconciler) note(removed queue.ID, all bool) {
 
 // plan is what differs.
 type plan struct {
-	configure []*topology.Queue
+	configure map[queue.ID]queue.Settings
 	forget    []queue.ID
 	unseal    []queue.ID
 }
@@ -76,17 +85,17 @@ func (r *reconciler) run(ctx context.Context) {
 			return
 		case <-r.wake:
 		case <-ticker.C:
-			r.note(0, true)
+			r.noteAll()
 		}
 	}
 }
 
 func (r *reconciler) pass(ctx context.Context) error {
 	r.mu.Lock()
-	p := plan{forget: r.removed}
-	all := r.all
-	r.removed, r.all = nil, false
+	noted, all := r.noted, r.all
+	r.noted, r.all = make(map[queue.ID]struct{}), false
 	r.mu.Unlock()
+	p := r.changes(noted)
 	if all {
 		p = r.differences(time.Now())
 	}
@@ -94,8 +103,8 @@ func (r *reconciler) pass(ctx context.Context) error {
 	for _, id := range p.forget {
 		errs = append(errs, r.engine.Forget(ctx, id))
 	}
-	for _, q := range p.configure {
-		errs = append(errs, r.engine.Configure(ctx, q.ID, settingsOf(q)))
+	for id, s := range p.configure {
+		errs = append(errs, r.engine.Configure(ctx, id, s))
 	}
 	for _, id := range p.unseal {
 		errs = append(errs, r.engine.Unseal(ctx, id))
@@ -103,21 +112,44 @@ func (r *reconciler) pass(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// differences compares. A queue of the group that is not defined was deleted
+// changes compares the queues that were heard of.
+func (r *reconciler) changes(noted map[queue.ID]struct{}) (p plan) {
+	p.configure = make(map[queue.ID]queue.Settings)
+	r.meta.View(func(t *topology.Topology) {
+		for id := range noted {
+			if q := t.QueueByID(id); q != nil {
+				p.configure[id] = t.Settings(q)
+			} else {
+				p.forget = append(p.forget, id)
+			}
+		}
+	})
+	r.log.Locked(func(s *queue.State) {
+		for id, want := range p.configure {
+			if q := s.Queue(id); q != nil && q.Settings() == want {
+				delete(p.configure, id)
+			}
+		}
+	})
+	return p
+}
+
+// differences compares all. A queue of the group that is not defined was deleted
 // only if its number is one that this node's definitions have already given:
 // they may be behind those of the node that had it made.
 func (r *reconciler) differences(now time.Time) (p plan) {
 	missing, given := r.defined()
 	r.log.Locked(func(s *queue.State) {
 		for id := range s.Queues() {
-			q, d := s.Queue(id), missing[id]
-			if d == nil {
+			q := s.Queue(id)
+			want, ok := missing[id]
+			if !ok {
 				if id <= given {
 					p.forget = append(p.forget, id)
 				}
 				continue
 			}
-			if q.Settings() == settingsOf(d) {
+			if q.Settings() == want {
 				delete(missing, id)
 			}
 			if since, seen := r.sealed[id]; !q.Sealed() {
@@ -129,16 +161,14 @@ func (r *reconciler) differences(now time.Time) (p plan) {
 			}
 		}
 	})
-	for _, q := range missing {
-		p.configure = append(p.configure, q)
-	}
+	p.configure = missing
 	return p
 }
 
-// defined lists the queues that the group should have, and the highest number
-// that any queue was given so far.
-func (r *reconciler) defined() (queues map[queue.ID]*topology.Queue, given queue.ID) {
-	queues = make(map[queue.ID]*topology.Queue)
+// defined lists the queues that the group should have with their settings, and the
+// highest number that any queue was given so far.
+func (r *reconciler) defined() (queues map[queue.ID]queue.Settings, given queue.ID) {
+	queues = make(map[queue.ID]queue.Settings)
 	r.meta.View(func(t *topology.Topology) {
 		given = t.LastID()
 		list := t.QueuesIn(r.group)
@@ -147,7 +177,7 @@ func (r *reconciler) defined() (queues map[queue.ID]*topology.Queue, given queue
 		}
 		for _, q := range list {
 			if r.group != TransientGroup || here(q, r.self) {
-				queues[q.ID] = q
+				queues[q.ID] = t.Settings(q)
 			}
 		}
 	})

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/connection"
+	"github.com/warrenmq/warren/broker/deadletter"
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/management"
 	"github.com/warrenmq/warren/broker/queue"
@@ -71,6 +72,7 @@ type Node struct {
 	leading     *cluster.Leading
 	transient   *transient.Log
 	routes      *routing.Table
+	letters     *deadletter.Router
 	checker     *auth.Checker
 	alarms      *alarm.Alarms
 	roster      *roster.Roster
@@ -214,12 +216,12 @@ func (n *Node) assemble(peerAddr string) error {
 	if err := n.assembleQueues(); err != nil {
 		return err
 	}
-	n.routes = routing.NewTable(routing.Config{Random: rand.IntN})
 	n.checker = auth.New(auth.Config{
-		User:          n.meta.User,
-		Permission:    n.meta.Permission,
-		VHost:         n.hasVHost,
-		LoopbackUsers: n.cfg.LoopbackUsers,
+		User:            n.meta.User,
+		Permission:      n.meta.Permission,
+		TopicPermission: n.meta.TopicPermission,
+		VHost:           n.hasVHost,
+		LoopbackUsers:   n.cfg.LoopbackUsers,
 	})
 	n.meta.Watch(func(changes []topology.Change) {
 		n.routes.Apply(changes)
@@ -347,9 +349,13 @@ func (n *Node) assembleQueues() (err error) {
 	n.definitions = cluster.NewDefinitions(cluster.DefinitionsConfig{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Logger: n.logger,
 	})
+	n.routes = routing.NewTable(routing.Config{Local: n.definitions.Led, Random: rand.IntN})
+	n.letters = deadletter.New(deadletter.Config{
+		Routes: n.routes, Publisher: letterPublisher{n.edge}, Name: n.queueName, Settings: n.settingsNow, Logger: n.logger,
+	})
 	n.leading = &cluster.Leading{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Liveness: n.liveness,
-		Unused: n.definitions.Unused, Logger: n.logger,
+		Unused: n.definitions.Unused, Expired: n.definitions.Expired, DeadLetter: n.letters.DeadLetter, Logger: n.logger,
 	}
 	n.transient = transient.NewLog(n.cfg.TransientBytes, func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
 	n.host, err = group.NewHost(group.Config{
@@ -444,6 +450,7 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 		return err
 	}
 	n.members.UpdateClusterID()
+	p.start("dead letters", n.letters.Run)
 	p.start("queue groups", n.host.Run)
 	p.start("edge", n.edge.Run)
 	p.start("definitions", n.definitions.Run)
