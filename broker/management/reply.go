@@ -1,6 +1,7 @@
 package management
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,11 +19,17 @@ type problem struct {
 }
 
 func reply(w http.ResponseWriter, code int, body any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
+		code = http.StatusInternalServerError
+		b.Reset()
+		b.WriteString(`{"error":"internal_server_error","reason":"the answer cannot be said in JSON"}`)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(body) // whoever asked is gone
+	_, _ = w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) // if it fails, whoever asked is gone
 }
 
 // missing is the answer for what does not exist.
