@@ -46,6 +46,9 @@ func (n *Node) Start() error {
 	return nil
 }
 
+// Environment is the process's.
+func (n *Node) Environment() []string { return slices.Clone(n.env) }
+
 // Use adds arguments to those of all later starts; the last of a kind wins.
 func (n *Node) Use(args ...string) { n.argv = append(slices.Clip(n.argv), args...) }
 

@@ -142,6 +142,16 @@ func (s *Set) rabbitNode(i int, o RabbitMQOptions, amqp, management, dist, mappe
 	}, nil
 }
 
+// RabbitMQCtl runs rabbitmqctl for a node that has this environment.
+func RabbitMQCtl(ctx context.Context, node string, env []string, args ...string) error {
+	ctl := exec.CommandContext(ctx, rabbitControl, append([]string{"-n", node + "@localhost"}, args...)...)
+	ctl.Env = env
+	if out, err := ctl.CombinedOutput(); err != nil {
+		return fmt.Errorf("rabbitmqctl %s at %s: %w\n%s", args[0], node, err, out)
+	}
+	return nil
+}
+
 // joinRabbitMQ makes one cluster of the nodes.
 func (s *Set) joinRabbitMQ(ctx context.Context) error {
 	for _, n := range s.Nodes[1:] {

@@ -16,10 +16,10 @@ import (
 type Broker struct {
 	Addrs []string // of AMQP
 	HTTP  string   // the management API's host:port; "" on Warren
+	Ctl   []string // the environment for rabbitmqctl
 
-	warren bool
-	nodes  []*cluster.Node
-	client *http.Client
+	warren  bool
+	clients []*http.Client // of each node
 }
 
 // Plugins is what RabbitMQ runs with; all of them come with Debian's package.
@@ -43,14 +43,15 @@ func StartRabbitMQ(ctx context.Context) (*Broker, func() error, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("WARREN_COMPAT_RABBITMQ: %w", err)
 		}
-		running.client = &http.Client{}
+		running.clients = []*http.Client{{}}
 		return &running, func() error { return nil }, nil
 	}
 	set, err := cluster.RunRabbitMQWith(ctx, cluster.RabbitMQOptions{Size: 1, Plugins: Plugins()})
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Broker{Addrs: set.Addrs(), HTTP: set.Nodes[0].HTTP, nodes: set.Nodes, client: &http.Client{}}, set.Close, nil
+	n := set.Nodes[0]
+	return &Broker{Addrs: set.Addrs(), HTTP: n.HTTP, Ctl: n.Environment(), clients: []*http.Client{{}}}, set.Close, nil
 }
 
 // StartWarren starts three nodes.
@@ -59,12 +60,17 @@ func StartWarren(ctx context.Context) (*Broker, *cluster.Warren, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	socket := filepath.Join(w.Nodes[0].Dir, "warren.sock")
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}
-	return &Broker{Addrs: w.Addrs(), warren: true, nodes: w.Nodes, client: &http.Client{Transport: transport}}, w, nil
+	b := &Broker{Addrs: w.Addrs(), warren: true}
+	for _, n := range w.Nodes {
+		socket := filepath.Join(n.Dir, "warren.sock")
+		b.clients = append(b.clients, &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "unix", socket)
+			},
+		}})
+	}
+	return b, w, nil
 }
 
 // Save describes a running RabbitMQ in a file for other processes.

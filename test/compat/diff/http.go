@@ -37,6 +37,7 @@ func (s *S) HTTP(method, path string, body any) Reply {
 	return r
 }
 
+// request is one to the first node, whose answer is any node's.
 func (s *S) request(method, path string, body any) (int, []byte) {
 	var in io.Reader
 	if body != nil {
@@ -56,7 +57,7 @@ func (s *S) request(method, path string, body any) (int, []byte) {
 	}
 	req.SetBasicAuth("guest", "guest")
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := s.broker.client.Do(req)
+	resp, err := s.broker.clients[0].Do(req)
 	if err != nil {
 		s.stop("%s %s: %v", method, path, err)
 	}

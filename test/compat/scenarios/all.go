@@ -32,6 +32,7 @@ func All() []diff.Scenario {
 		policies(),
 		permissions(),
 		limits(),
+		alarms(),
 		replies(),
 		differences(),
 	)
