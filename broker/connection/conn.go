@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ type conn struct {
 	out    outbox
 
 	// Agreed in the handshake.
-	info          Info // constant once the connection is open
+	tls           *tls.ConnectionState // nil: plain
+	info          Info                 // constant once the connection is open
 	user, vhost   string
 	channelMax    uint16
 	frameMax      uint32

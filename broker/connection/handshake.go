@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,9 @@ const mechanisms = "PLAIN AMQPLAIN"
 // Until then everything is small, runs in the reader alone and ends with
 // HandshakeTimeout. An error is why the client is not connected; it has been told.
 func (c *conn) handshake(ctx context.Context) error {
+	if err := c.secure(ctx); err != nil {
+		return err
+	}
 	greeting, err := c.frames.ReadGreeting()
 	if err != nil {
 		return fmt.Errorf("read protocol header: %w", err)
@@ -32,6 +36,22 @@ func (c *conn) handshake(ctx context.Context) error {
 		}
 		return err
 	}
+	return nil
+}
+
+// secure is the TLS handshake, where there is one (A8).
+func (c *conn) secure(ctx context.Context) error {
+	secured, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.TLSTimeout)
+	defer cancel()
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	state := secured.ConnectionState()
+	c.tls = &state
 	return nil
 }
 
@@ -128,7 +148,7 @@ func (c *conn) login(ctx context.Context, m *wire.ConnectionStartOk) error {
 	c.blockedNotify, _ = client["connection.blocked"].(bool)
 	c.info = Info{
 		ID: c.id, Name: c.name, Peer: c.nc.RemoteAddr(), Local: c.nc.LocalAddr(),
-		ClientProperties: m.ClientProperties, Mechanism: m.Mechanism, ConnectedAt: c.connectedAt,
+		ClientProperties: m.ClientProperties, Mechanism: m.Mechanism, ConnectedAt: c.connectedAt, TLS: c.tls,
 	}
 	if name := c.info.ClientName(); name != "" {
 		c.logger = c.logger.With("client", name)

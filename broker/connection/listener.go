@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -57,13 +58,35 @@ func (l *Listener) Run(ctx context.Context) error {
 	defer keeper.Wait()
 	defer stopKeeping()
 	defer conns.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // runs before Wait: connections are told first, then awaited
-	stop := context.AfterFunc(ctx, func() { l.ln.Close() })
-	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil) // runs before Wait: connections are told first, then awaited
+	var doors sync.WaitGroup
+	for _, d := range []door{{l.ln, nil}, {l.cfg.TLSListen, l.cfg.TLS}} {
+		if d.ln == nil {
+			continue
+		}
+		stop := context.AfterFunc(ctx, func() { d.ln.Close() })
+		defer stop()
+		doors.Go(func() { cancel(l.accept(ctx, d, &conns)) })
+	}
+	doors.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// door is where clients come in.
+type door struct {
+	ln  net.Listener
+	tls *tls.Config // nil: plain
+}
+
+// accept lets clients in at d until ctx ends, or the door is broken.
+func (l *Listener) accept(ctx context.Context, d door, conns *sync.WaitGroup) error {
 	pause := acceptPauseMin
 	for {
-		nc, err := l.ln.Accept()
+		nc, err := d.ln.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -71,9 +94,9 @@ func (l *Listener) Run(ctx context.Context) error {
 			}
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept on %s: %w", l.ln.Addr(), err)
+			return fmt.Errorf("accept on %s: %w", d.ln.Addr(), err)
 		case err != nil: // out of descriptors, or a client that is gone already
-			l.cfg.Logger.Warn("cannot accept a connection", "address", l.ln.Addr(), "error", err, "pause", pause)
+			l.cfg.Logger.Warn("cannot accept a connection", "address", d.ln.Addr(), "error", err, "pause", pause)
 			wait(ctx, pause)
 			pause = min(2*pause, acceptPauseMax)
 			continue
@@ -84,6 +107,9 @@ func (l *Listener) Run(ctx context.Context) error {
 			nc.Close()
 			l.cfg.Logger.Warn("too many clients that are not logged in", "peer", nc.RemoteAddr())
 			continue
+		}
+		if d.tls != nil {
+			nc = tls.Server(nc, d.tls)
 		}
 		conns.Go(func() { newConn(l, nc).serve(ctx) })
 	}
