@@ -58,7 +58,7 @@ func (q *Queue) PendingDeadLetters() uint64 { return q.dead.messages }
 
 func (q *Queue) letter(c *chunk, i int, number uint64) DeadLetter {
 	r, x := &c.runs[i], c.extra(i)
-	o, d := uint32(number-x.base), &x.detail().death
+	o, d := uint32(number-x.base), x.death
 	letter := DeadLetter{
 		Number: number,
 		Item: Item{
@@ -99,11 +99,13 @@ func (q *Queue) buryFrom(m moment, c *chunk, i int, first, last uint64, why Reas
 			end = x.base + uint64(x.settled.next(uint32(first-x.base), uint32(last-x.base)+1)) - 1
 		}
 		count := uint32(end-first) + 1
-		dead := &extra{details: &details{death: death{reason: why, at: m.at}}}
+		dead := &extra{death: &death{reason: why, at: m.at}}
 		if x != nil {
 			o := uint32(first - x.base)
 			dead.returned = clonePart(x.returned, o, o+count)
-			dead.details.failed = clonePart(x.detail().failed, o, o+count)
+			if failed := clonePart(x.detail().failed, o, o+count); failed != nil {
+				dead.details = &details{failed: failed}
+			}
 		}
 		q.bury(m, run{index: from.index, at: from.at, ordinal: from.ordinal + uint32(first-from.first), count: count}, dead, first)
 		if end == last {
@@ -115,7 +117,7 @@ func (q *Queue) buryFrom(m moment, c *chunk, i int, first, last uint64, why Reas
 
 // buryRefused makes dead letters of messages that the queue did not take.
 func (q *Queue) buryRefused(m moment, ordinal, count uint32) {
-	x := &extra{details: &details{death: death{reason: MaxLen, refused: true, at: m.at}}}
+	x := &extra{death: &death{reason: MaxLen, refused: true, at: m.at}}
 	q.bury(m, run{index: m.index, at: m.at, ordinal: ordinal, count: count}, x, 0)
 }
 
@@ -126,8 +128,8 @@ func (q *Queue) bury(m moment, r run, x *extra, seq uint64) {
 	}
 	r.first, r.live = q.died+1, r.count
 	x.base = r.first
-	if !x.details.death.refused {
-		x.details.death.shift = seq - r.first
+	if !x.death.refused {
+		x.death.shift = seq - r.first
 	}
 	if q.dead.messages > 0 && q.dead.lastRun().first >= q.fresh {
 		q.dead.extend(r, x)

@@ -12,6 +12,7 @@ type extra struct {
 	settled  bitmap         // nil when none is
 	returned column[uint32] // how often
 	details  *details       // nil when there are none
+	death    *death         // of dead letters only; never changed once they are listed
 	shared   bool           // nothing of it may be changed
 }
 
@@ -21,7 +22,6 @@ type details struct {
 	ttls       column[uint64] // nanoseconds + 1; 0: none
 	priorities column[uint8]
 	sizes      column[uint32] // of the bodies, where the run's bytes do not say enough
-	death      death          // of dead letters
 }
 
 // death is how all messages of a run of dead letters died.
@@ -31,6 +31,8 @@ type death struct {
 	at      int64  // Unix nanoseconds
 	shift   uint64 // sequence numbers less numbers of the dead letters
 }
+
+func (d *death) like(e *death) bool { return d == e || d != nil && e != nil && *d == *e }
 
 var none details
 
@@ -58,13 +60,13 @@ func (x *extra) like(y *extra) bool {
 		return false
 	}
 	d, e := x.detail(), y.detail()
-	return x.settled == nil && y.settled == nil && x.returned.like(y.returned) &&
-		d.death == e.death && d.failed.like(e.failed) && d.ttls.like(e.ttls) && d.priorities.like(e.priorities) && d.sizes.like(e.sizes)
+	return x.settled == nil && y.settled == nil && x.returned.like(y.returned) && x.death.like(y.death) &&
+		d.failed.like(e.failed) && d.ttls.like(e.ttls) && d.priorities.like(e.priorities) && d.sizes.like(e.sizes)
 }
 
 // own is a copy of a shared extra, for the run that begins at base.
 func (x *extra) own(base uint64) *extra {
-	o := &extra{base: base, returned: append(column[uint32](nil), x.returned...)}
+	o := &extra{base: base, death: x.death, returned: append(column[uint32](nil), x.returned...)}
 	if x.details != nil {
 		d := *x.details // columns but failed are never changed
 		d.failed = append(column[uint32](nil), d.failed...)

@@ -261,7 +261,7 @@ func (c *chunk) liveIn(i int, first, last uint64) uint32 {
 func (c *chunk) tidy(i int) {
 	if x := c.extra(i); x != nil && x.settled != nil && c.runs[i].live == c.runs[i].count {
 		x.settled = nil
-		if x.returned == nil && x.details == nil {
+		if x.returned == nil && x.details == nil && x.death == nil {
 			c.extras[i] = nil
 		}
 	}

@@ -135,7 +135,7 @@ func appendRun(dst []byte, r, before *run, x *extra, dead bool) []byte {
 	}
 	d := x.detail()
 	if dead {
-		dst = d.death.append(dst, r)
+		dst = x.death.append(dst, r)
 	}
 	var flags byte
 	if r.live < r.count {
@@ -321,8 +321,10 @@ func (r *reader) run(before *run, dead bool) (run, *extra, error) {
 		return v, nil, nil
 	}
 	x, d := &extra{base: v.first}, details{}
-	if dead && !r.death(&v, &d.death) {
-		return run{}, nil, malformed("dead letters of a run")
+	if dead {
+		if x.death = r.death(&v); r.bad {
+			return run{}, nil, malformed("dead letters of a run")
+		}
 	}
 	if flags&hasSettled != 0 && !r.bitmap(&v, x) {
 		return run{}, nil, malformed("settled messages of a run")
@@ -335,22 +337,24 @@ func (r *reader) run(before *run, dead bool) (run, *extra, error) {
 	if r.bad {
 		return run{}, nil, malformed("columns of a run")
 	}
-	if dead || flags > hasSettled|hasReturned {
+	if flags > hasSettled|hasReturned {
 		x.details = &d
 	}
 	return v, x, nil
 }
 
-func (r *reader) death(v *run, d *death) bool {
-	d.reason = Reason(r.u8())
-	d.at = v.at + r.varint()
+func (r *reader) death(v *run) *death {
+	d := &death{reason: Reason(r.u8()), at: v.at + r.varint()}
 	seq := r.uvarint()
 	if seq == 0 {
 		d.refused = true
 	} else {
 		d.shift = seq - v.first
 	}
-	return !r.bad && d.reason >= Rejected && d.reason <= DeliveryLimited && seq <= highest-uint64(v.count)
+	if d.reason < Rejected || d.reason > DeliveryLimited || seq > highest-uint64(v.count) {
+		r.fail()
+	}
+	return d
 }
 
 // bitmap reads the settled messages of a run: some, but neither the first nor the last.
