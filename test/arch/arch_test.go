@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 }
 
 // alsoInTests widens the rule for _test.go files: an engine is tested over a real log.
-var alsoInTests = []string{"broker/transient", "cluster/peer/memconn", "cluster/membership/memnet", "cluster/log", "proto", "test"}
+var alsoInTests = []string{"broker/transient", "broker/policy", "cluster/peer/memconn", "cluster/membership/memnet", "cluster/log", "proto", "test"}
 
 func TestImportsGoOneWay(t *testing.T) {
 	root, err := filepath.Abs("../..")
