@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
@@ -134,8 +135,9 @@ func (d *Definitions) readReady(ctx context.Context, history queue.ID, n int) ([
 	return r.kept, r.err
 }
 
-// historyReader gathers a history. It is written by one goroutine until done is closed.
+// historyReader gathers a history. Once done is closed it changes no more.
 type historyReader struct {
+	mu     sync.Mutex
 	left   int
 	kept   []queue.Message
 	ranges []queue.Range
@@ -144,6 +146,8 @@ type historyReader struct {
 }
 
 func (r *historyReader) Deliver(ds []leader.Delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, one := range ds {
 		if r.left == 0 {
 			return // beyond what was asked for
@@ -157,6 +161,8 @@ func (r *historyReader) Deliver(ds []leader.Delivery) {
 }
 
 func (r *historyReader) Cancelled(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.left > 0 {
 		r.left, r.err = 0, err
 		close(r.done)
