@@ -170,40 +170,47 @@ func (e *Engine) handTo(q *served, s *sub) (Delivery, bool) {
 	}, true
 }
 
+// search is one look for the next message; it is kept, for it is done for each.
+type search struct {
+	q    *served
+	it   queue.Item
+	ok   bool
+	over []queue.Item // whose time is over
+}
+
 // nextFor finds the next message and takes it, if its number is reserved. Those
 // whose time was over before anybody waited for them end here.
-func (e *Engine) nextFor(q *served) (it queue.Item, ok bool) {
-	var over []queue.Item
-	now := int64(0)
-	e.cfg.Log.Locked(func(st *queue.State) {
-		sq := st.Queue(q.id)
-		if sq == nil {
-			return
-		}
-		for {
-			if it, ok = q.item(sq); !ok {
-				return
-			}
-			if !it.Deadline.IsZero() {
-				if now == 0 {
-					now = time.Now().UnixNano()
-				}
-				if q.ends.over(it.Seq, it.Deadline.UnixNano(), now, true) {
-					q.take(it)
-					over = append(over, it)
-					continue
-				}
-			}
-			if it.Seq <= q.mark {
-				q.take(it)
-			}
-			return
-		}
-	})
-	for i := range over {
-		e.kill(q, expired, over[i])
+func (e *Engine) nextFor(q *served) (queue.Item, bool) {
+	f := &e.found
+	f.q, f.ok, f.over = q, false, f.over[:0]
+	e.cfg.Log.Locked(e.find)
+	for i := range f.over {
+		e.kill(q, expired, f.over[i])
 	}
-	return it, ok
+	return f.it, f.ok
+}
+
+// in looks for the next message of the queue.
+func (f *search) in(st *queue.State) {
+	sq := st.Queue(f.q.id)
+	if sq == nil {
+		return
+	}
+	for {
+		if f.it, f.ok = f.q.item(sq); !f.ok {
+			return
+		}
+		if it := &f.it; !it.Deadline.IsZero() &&
+			f.q.ends.over(it.Seq, it.Deadline.UnixNano(), time.Now().UnixNano(), true) {
+			f.q.take(*it)
+			f.over = append(f.over, *it)
+			continue
+		}
+		if f.it.Seq <= f.q.mark {
+			f.q.take(f.it)
+		}
+		return
+	}
 }
 
 // end settles a message that was taken from where it was.

@@ -87,6 +87,8 @@ type Engine struct {
 	waiting []func()              // what cannot be said before
 	control controlBatch
 	clock   clock
+	found   search
+	find    func(*queue.State)                      // found.in
 	bury    func(queue.Settings, Dead, func(error)) // Config.DeadLetter; nil: there is none
 	stop    context.CancelFunc
 	err     error
@@ -95,7 +97,7 @@ type Engine struct {
 // New makes an engine; Run starts it.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	return &Engine{
+	e := &Engine{
 		cfg:     cfg,
 		logger:  cfg.Logger,
 		inbox:   newInbox(),
@@ -105,6 +107,8 @@ func New(cfg Config) *Engine {
 		looking: make(map[queue.ID]struct{}),
 		pending: make(map[EdgeID]struct{}),
 	}
+	e.find = e.found.in
+	return e
 }
 
 // Run serves until ctx ends: leadership lost, or the node stops. The log must
