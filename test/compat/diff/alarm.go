@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/test/cluster"
 )
@@ -17,6 +18,10 @@ const (
 	Memory Short = "memory"
 	Disk   Short = "disk"
 )
+
+// told is how long Warren's nodes may take to tell each other that they are
+// short. No node shows what it has heard of the others.
+const told = 1200 * time.Millisecond
 
 // bounds is how to raise an alarm and to take it back: rabbitmqctl's command,
 // and its argument, which Warren's nodes are told as it is.
@@ -33,6 +38,9 @@ func (w Short) bounds() (command, on, off string) {
 func (s *S) Alarm(what Short, nodes ...int) (end func()) {
 	_, on, off := what.bounds()
 	s.limit(what, on, nodes)
+	if s.broker.warren {
+		s.Pause(told)
+	}
 	s.Record("%s is short", what)
 	lasts := true
 	s.Cleanup(func() {
