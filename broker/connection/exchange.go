@@ -53,29 +53,31 @@ func (ch *channel) declareExchange(ctx context.Context, m *wire.ExchangeDeclare)
 
 func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, passive bool) error {
 	if passive {
-		if err := ch.allowAny(true, x.Name); err != nil {
-			return err
+		if x.Name != "" { // that one is refused in the definitions' words
+			if err := ch.allowAny(true, x.Name); err != nil {
+				return err
+			}
 		}
 		return ch.view(func(t *topology.Topology) error {
 			_, err := t.FindExchange(ch.c.vhost, x.Name)
 			return err
 		})
 	}
-	if x.Name != "" {
-		if err := ch.allow(auth.Configure, true, x.Name); err != nil {
-			return err
-		}
+	if err := topology.CheckDeclared(x); err != nil {
+		return err
 	}
-	exists, known := false, false
-	ch.c.cfg.Definitions.View(func(t *topology.Topology) {
-		if old := t.Exchange(x.VHost, x.Name); old != nil && x.Name != "" {
-			exists, known = true, topology.CheckExchangeEquivalent(old, x) == nil
-		}
-	})
-	if known {
-		return nil
+	if err := ch.allow(auth.Configure, true, x.Name); err != nil {
+		return err
 	}
-	if alternate, ok := x.AlternateExchange(); ok && !exists {
+	var old *topology.Exchange
+	ch.c.cfg.Definitions.View(func(t *topology.Topology) { old = t.Exchange(x.VHost, x.Name) })
+	if old != nil {
+		return topology.CheckExchangeEquivalent(old, x)
+	}
+	if err := topology.CheckNewExchange(x); err != nil {
+		return err
+	}
+	if alternate, ok := x.AlternateExchange(); ok {
 		if err := ch.allow(auth.Read, true, x.Name); err != nil {
 			return err
 		}
@@ -89,10 +91,11 @@ func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, p
 // deleteExchange runs exchange.delete (D10).
 func (ch *channel) deleteExchange(ctx context.Context, m *wire.ExchangeDelete) error {
 	name := topology.CleanName(m.Exchange)
-	if name != "" {
-		if err := ch.allow(auth.Configure, true, name); err != nil {
-			return err
-		}
+	if err := topology.CheckExchangeDeletion(ch.c.vhost, name); err != nil {
+		return err
+	}
+	if err := ch.allow(auth.Configure, true, name); err != nil {
+		return err
 	}
 	if err := ch.apply(ctx, topology.DeleteExchange{VHost: ch.c.vhost, Name: name, IfUnused: m.IfUnused}); err != nil {
 		return err

@@ -153,6 +153,7 @@ func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*to
 		if known = t.Queue(q.VHost, q.Name); known == nil {
 			return nil
 		}
+		t.Complete(q)
 		return topology.CheckQueueEquivalent(known, q)
 	}); err != nil {
 		return nil, false, err

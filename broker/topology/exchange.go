@@ -10,10 +10,7 @@ func (t *Topology) declareExchange(c DeclareExchange) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkExchangeType(x.Type); err != nil {
-		return Result{}, err
-	}
-	if err := checkNotDefault(x.Name); err != nil {
+	if err := CheckDeclared(&x); err != nil {
 		return Result{}, err
 	}
 	if old := v.exchanges[x.Name]; old != nil {
@@ -22,14 +19,10 @@ func (t *Topology) declareExchange(c DeclareExchange) (Result, error) {
 		}
 		return Result{Exchange: old}, nil
 	}
-	if err := checkName("exchange", x.Name); err != nil {
+	if err := CheckNewExchange(&x); err != nil {
 		return Result{}, err
 	}
-	r := exchangeNamed(x.VHost, x.Name)
-	if err := checkNameArgument(alternateExchange, x.Arguments, r); err != nil {
-		return Result{}, err
-	}
-	if err := checkArgumentsValid(x.Arguments, r); err != nil {
+	if err := checkArgumentsValid(x.Arguments, exchangeNamed(x.VHost, x.Name)); err != nil {
 		return Result{}, err
 	}
 	if err := checkExchangeArguments(&x); err != nil {
@@ -42,6 +35,37 @@ func (t *Topology) declareExchange(c DeclareExchange) (Result, error) {
 	v.exchanges[x.Name] = &x
 	changes = append(changes, Change{Kind: ExchangeAdded, VHost: x.VHost, Exchange: &x})
 	return Result{Exchange: &x, Created: true, Changes: changes}, nil
+}
+
+// A declaration is checked in RabbitMQ's order, in which a client's rights are asked
+// for in between: CheckDeclared before the right to configure it, then equivalence or
+// CheckNewExchange, then the rights that its alternate exchange takes, then the rest.
+
+// CheckDeclared refuses a type that there is none of, and the default exchange.
+func CheckDeclared(x *Exchange) error {
+	if err := checkExchangeType(x.Type); err != nil {
+		return err
+	}
+	return checkNotDefault(x.Name)
+}
+
+// CheckNewExchange refuses a reserved name, and an alternate exchange that is no name.
+func CheckNewExchange(x *Exchange) error {
+	if err := checkName("exchange", x.Name); err != nil {
+		return err
+	}
+	return checkNameArgument(alternateExchange, x.Arguments, exchangeNamed(x.VHost, x.Name))
+}
+
+// CheckExchangeDeletion refuses exchanges that cannot be deleted, whoever asks.
+func CheckExchangeDeletion(vhost, name string) error {
+	if err := checkNotDefault(name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, "amq.") {
+		return refuse(ErrAccessRefused, "deletion of system %v not allowed", exchangeNamed(vhost, name))
+	}
+	return nil
 }
 
 // addHidden makes the hidden queue of an exchange that keeps messages.
@@ -93,19 +117,15 @@ func (t *Topology) deleteExchange(c DeleteExchange) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkNotDefault(c.Name); err != nil {
+	if err := CheckExchangeDeletion(c.VHost, c.Name); err != nil {
 		return Result{}, err
-	}
-	r := exchangeNamed(c.VHost, c.Name)
-	if strings.HasPrefix(c.Name, "amq.") {
-		return Result{}, refuse(ErrAccessRefused, "deletion of system %v not allowed", r)
 	}
 	x := v.exchanges[c.Name]
 	if x == nil {
 		return Result{}, nil
 	}
 	if c.IfUnused && len(v.from[c.Name]) > 0 {
-		return Result{}, refuse(ErrPreconditionFailed, "%v in use", r)
+		return Result{}, refuse(ErrPreconditionFailed, "%v in use", exchangeNamed(c.VHost, c.Name))
 	}
 	sources, changes := t.removeExchange(v, x, nil)
 	return Result{Exchange: x, Changes: t.autoDelete(v, sources, changes)}, nil

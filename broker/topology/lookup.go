@@ -133,7 +133,8 @@ func (t *Topology) FindQueue(vhost, name, connection string) (*Queue, error) {
 	return q, nil
 }
 
-// FindExchange is the lookup of a passive declare: 403 for the default exchange, 404 when it is missing.
+// FindExchange is the lookup of a passive declare: 403 for the default exchange, 404
+// when it is missing. Between the two a client's rights are asked for.
 func (t *Topology) FindExchange(vhost, name string) (*Exchange, error) {
 	if err := checkNotDefault(name); err != nil {
 		return nil, err
