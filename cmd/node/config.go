@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/connection"
 	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/meta"
@@ -26,13 +27,15 @@ type Config struct {
 	DataDir string
 	Version string
 
-	Listen         string   // AMQP clients: ":5672"
-	Gossip         string   // "127.0.0.1:7946"
-	Peer           string   // gRPC between nodes: "127.0.0.1:7947"
-	Advertise      string   // host that other nodes reach this one at: found from Gossip
-	Seeds          []string // host:port of gossip, DNS names, or file:/path
-	Expect         int      // nodes that form the cluster together; 0: only ever join one
-	Secret         string   // of the cluster; "": loopback only
+	Listen         string              // AMQP clients: ":5672"
+	TLSListen      string              // AMQP clients with TLS: "" for none
+	TLS            connection.TLSFiles // for TLSListen
+	Gossip         string              // "127.0.0.1:7946"
+	Peer           string              // gRPC between nodes: "127.0.0.1:7947"
+	Advertise      string              // host that other nodes reach this one at: found from Gossip
+	Seeds          []string            // host:port of gossip, DNS names, or file:/path
+	Expect         int                 // nodes that form the cluster together; 0: only ever join one
+	Secret         string              // of the cluster; "": loopback only
 	Zone           string
 	LoopbackUsers  []string // nil: guest; empty: none
 	Product        string   // what connection.start says: "RabbitMQ"

@@ -78,12 +78,14 @@ type Node struct {
 	roster      *roster.Roster
 	management  *management.Server
 
-	clients  net.Listener
-	listener atomic.Pointer[connection.Listener] // nil before clients are served
-	peerAddr string
-	started  time.Time
-	closers  []io.Closer // in the order they were opened
-	ready    atomic.Bool
+	clients    net.Listener
+	clientsTLS net.Listener                        // nil without TLS
+	clientTLS  *tls.Config                         // for clientsTLS
+	listener   atomic.Pointer[connection.Listener] // nil before clients are served
+	peerAddr   string
+	started    time.Time
+	closers    []io.Closer // in the order they were opened
+	ready      atomic.Bool
 }
 
 // Run runs a node until ctx ends or a part of it fails.
@@ -132,6 +134,11 @@ func (n *Node) open() (peers net.Listener, err error) {
 	n.self = leader.EdgeID{Node: n.cfg.Name + "@" + n.folder.Incarnation(), Epoch: n.folder.Epoch()}
 	if n.clients, err = w.Listen(n.cfg.Listen); err != nil {
 		return nil, fmt.Errorf("AMQP: %w", err)
+	}
+	if n.cfg.TLSListen != "" {
+		if n.clientsTLS, err = n.listenTLS(); err != nil {
+			return nil, fmt.Errorf("AMQP with TLS: %w", err)
+		}
 	}
 	if peers, err = w.Listen(n.cfg.Peer); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -200,6 +207,9 @@ func (n *Node) close() error {
 	}
 	if n.clients != nil {
 		n.clients.Close() // the listener has closed it already, if it ever ran
+	}
+	if n.clientsTLS != nil {
+		n.clientsTLS.Close() // likewise
 	}
 	return errors.Join(errs...)
 }
@@ -348,6 +358,9 @@ func (n *Node) assembleQueues() (err error) {
 	n.edge.Register(n.server)
 	n.definitions = cluster.NewDefinitions(cluster.DefinitionsConfig{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Logger: n.logger,
+		Route: func(vhost, exchange string, m *queue.Message) []queue.ID {
+			return deadletter.Queues(n.routes, vhost, exchange, m)
+		},
 	})
 	n.routes = routing.NewTable(routing.Config{Local: n.definitions.Led, Random: rand.IntN})
 	n.letters = deadletter.New(deadletter.Config{
@@ -485,6 +498,9 @@ func (n *Node) serveClients(p *parts) error {
 		Admission:     admission{n.roster, n.meta},
 		Logger:        n.logger,
 
+		TLSListen: n.clientsTLS, TLS: n.clientTLS,
+
+		Node:        n.cfg.Name,
 		Product:     n.cfg.Product,
 		Version:     n.cfg.ProductVersion,
 		ClusterName: n.cfg.ClusterName,

@@ -135,7 +135,12 @@ func (n *Node) Report() []byte {
 }
 
 func (n *Node) listeners() (list []management.Listener) {
-	for _, l := range []struct{ protocol, addr string }{{"amqp", n.clients.Addr().String()}, {"clustering", n.peerAddr}} {
+	type listening struct{ protocol, addr string }
+	listeners := []listening{{"amqp", n.clients.Addr().String()}, {"clustering", n.peerAddr}}
+	if n.clientsTLS != nil {
+		listeners = append(listeners, listening{"amqp/ssl", n.clientsTLS.Addr().String()})
+	}
+	for _, l := range listeners {
 		host, port, err := net.SplitHostPort(l.addr)
 		number, perr := strconv.Atoi(port)
 		if err == nil && perr == nil {

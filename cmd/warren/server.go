@@ -39,6 +39,7 @@ type options struct {
 	heartbeat, consumerTimeout     time.Duration
 	connectionMax, channelsMax     int
 	consumersMax, defaultPrefetch  int
+	tls                            tlsOptions
 }
 
 func serverCommand() *cobra.Command {
@@ -96,6 +97,7 @@ A flag wins over the environment, the environment over the default.`,
 	f.IntVar(&o.channelsMax, "channel-max-per-node", 0, "channels of all connections of this node; 0: no limit")
 	f.IntVar(&o.consumersMax, "consumer-max-per-channel", 0, "consumers of a channel; 0: no limit")
 	f.IntVar(&o.defaultPrefetch, "default-prefetch", 0, "prefetch of channels whose clients set none; 0: none")
+	o.tls.flags(f)
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -145,9 +147,13 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 	}
 	orElse(&o.gossip, host+":"+strconv.Itoa(7946))
 	orElse(&o.peer, host+":"+strconv.Itoa(7947))
+	files, err := o.tls.files()
+	if err != nil {
+		return cfg, err
+	}
 	cfg = node.Config{
 		Name: o.name, DataDir: o.data, Version: version,
-		Listen: o.listen, Gossip: o.gossip, Peer: o.peer, Advertise: o.advertise,
+		Listen: o.listen, TLSListen: o.tls.listen, TLS: files, Gossip: o.gossip, Peer: o.peer, Advertise: o.advertise,
 		Seeds: list(o.seeds), Expect: o.expect, Secret: secret, Zone: o.zone,
 		LoopbackUsers: loopbackUsers(o.loopbackUsers),
 		Product:       o.product, ProductVersion: o.productVersion, ClusterName: o.clusterName,
