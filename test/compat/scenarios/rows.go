@@ -315,9 +315,3 @@ func Sections() []Section {
 		}},
 	}
 }
-
-// Elsewhere is the tests of other suites that show a row: package and test, or
-// a proof of test/proof.
-func Elsewhere() map[string][]string {
-	return map[string][]string{}
-}
