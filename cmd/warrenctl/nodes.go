@@ -25,8 +25,8 @@ func (a alarm) String() string {
 	return "Memory alarm on node " + a.Node
 }
 
-// node is what the tool shows of a node.
-type node struct {
+// nodeJSON is what the tool shows of a node.
+type nodeJSON struct {
 	Name          string     `json:"name"`
 	Running       bool       `json:"running"`
 	OSPid         string     `json:"os_pid"`
@@ -65,7 +65,7 @@ func (l listener) purpose() string {
 }
 
 // alarms are those of the nodes, in their order.
-func alarms(nodes []node) []alarm {
+func alarms(nodes []nodeJSON) []alarm {
 	list := []alarm{}
 	for _, n := range nodes {
 		if n.MemAlarm {
@@ -181,7 +181,7 @@ func status(c *call, _ []string) error {
 	if err := c.node.Get(c.ctx, control.Path("overview"), &overview); err != nil {
 		return err
 	}
-	var nodes []node
+	var nodes []nodeJSON
 	if err := c.node.Get(c.ctx, control.Path("nodes"), &nodes); err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func status(c *call, _ []string) error {
 	if err := c.node.Get(c.ctx, control.Path("vhosts"), &vhosts); err != nil {
 		return err
 	}
-	var n node
+	var n nodeJSON
 	for _, other := range nodes {
 		if other.Name == overview.Node {
 			n = other
@@ -242,7 +242,7 @@ func clusterStatus(c *call, _ []string) error {
 	if err != nil {
 		return err
 	}
-	var nodes []node
+	var nodes []nodeJSON
 	if err := c.node.Get(c.ctx, control.Path("nodes"), &nodes); err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func clusterStatus(c *call, _ []string) error {
 }
 
 // clusterJSON has what Warren knows and what scripts ask RabbitMQ's for.
-func clusterJSON(c *call, s *control.Status, nodes []node) error {
+func clusterJSON(c *call, s *control.Status, nodes []nodeJSON) error {
 	all := struct {
 		*control.Status
 		ClusterName  string                `json:"cluster_name"`
