@@ -3,7 +3,15 @@ package leader
 // minHeap is a binary heap, what comes before all others on top. Unlike
 // container/heap it allocates for room alone: priority queues have all that is
 // ready in one, and queues with a TTL all that is timed.
-type minHeap[T interface{ before(T) bool }] []T
+type minHeap[T ordered[T]] []T
+
+// ordered is what a heap can hold.
+type ordered[T any] interface{ before(T) bool }
+
+var (
+	_ ordered[key]    = key(0)
+	_ ordered[mortal] = mortal{}
+)
 
 func (h *minHeap[T]) push(x T) {
 	*h = append(*h, x)
