@@ -156,8 +156,9 @@ type operatorsQueues struct {
 	node *Node
 }
 
+// Counts observes: that an operator looks at a queue does not make it used.
 func (q operatorsQueues) Counts(ctx context.Context, id queue.ID) (leader.Counts, error) {
-	return q.definitions.Counts(ctx, id)
+	return q.edge.Observe(ctx, id)
 }
 
 // Place says where a queue is, in names of nodes.

@@ -22,6 +22,7 @@ const waitLimit = 10 * time.Second
 type client struct {
 	*testing.T
 	addr, other string
+	node        *cluster.Node
 }
 
 func (c *client) dial(addr string) *amqp.Connection {
@@ -235,7 +236,7 @@ func onEveryNode(t *testing.T, s *cluster.Set, cases []behaviour) {
 		t.Run(fmt.Sprintf("n%d", i+1), func(t *testing.T) {
 			for _, b := range cases {
 				t.Run(b.name, func(t *testing.T) {
-					b.run(&client{T: t, addr: n.AMQP, other: s.Nodes[(i+1)%len(s.Nodes)].AMQP})
+					b.run(&client{T: t, addr: n.AMQP, other: s.Nodes[(i+1)%len(s.Nodes)].AMQP, node: n})
 				})
 			}
 		})
