@@ -318,14 +318,10 @@ func (e *Engine) get(at *attachment, r Get) {
 
 // refusesGet says why nobody may take single messages.
 func (q *served) refusesGet() error {
-	switch {
-	case q.exclusive():
-		return ErrExclusive
-	case q.settings.SingleActive && q.settings.Quorum: // others let it be, as in RabbitMQ
+	if q.settings.SingleActive && q.settings.Quorum { // others let it be, as in RabbitMQ, and exclusive consumers do
 		return ErrSingleActive
-	default:
-		return nil
 	}
+	return nil
 }
 
 // holder is the subscription that holds what basic.get took.

@@ -276,11 +276,6 @@ func (e *Engine) answerGets(q *served) bool {
 			q.gets = q.gets[1:] // it asks again when it is back
 			continue
 		}
-		if err := q.refusesGet(); err != nil { // an exclusive consumer turned up in the takeover
-			q.gets = q.gets[1:]
-			g.s.at.out.Send(Got{Sub: g.s.id, Err: err})
-			continue
-		}
 		d, ok := e.handTo(q, g.s)
 		if !ok && q.marking && e.readyCount(q) > 0 {
 			return false // there is one, and it may be delivered as soon as the Mark is committed

@@ -100,8 +100,8 @@ func TestReleaseRequeuesAndReportsUnused(t *testing.T) {
 		o.take()
 		request(t, at, leader.Release{Sub: 1})
 		synctest.Wait()
-		if fmt.Sprint(r.unused) != "[1]" {
-			t.Fatalf("unused: %v", r.unused)
+		if fmt.Sprint(r.unused.list()) != "[1]" {
+			t.Fatalf("unused: %v", r.unused.list())
 		}
 		request(t, at, leader.Get{Sub: 2, Queue: q1}, leader.Get{Sub: 3, Queue: q1, NoAck: true}, leader.Get{Sub: 4, Queue: q1})
 		want(t, "gets", o.take(), "2:got true 1* left 1", "4:got false  left 0", "3:got true 2* left 0")

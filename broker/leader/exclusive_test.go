@@ -29,11 +29,11 @@ func TestExclusiveConsumer(t *testing.T) {
 }
 
 // Until every edge has spoken nobody knows which consumers there are: an
-// exclusive one keeps its queue to itself, and a queue in use stays.
+// exclusive one keeps its queue to itself, but for basic.get, and a queue in use stays.
 func TestTakeoverKeepsExclusiveConsumers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, leader.Config{})
-		r.publish("1")
+		r.publish("1", "2")
 		synctest.Wait()
 		r.end()
 		r.start(leader.Config{
@@ -59,12 +59,12 @@ func TestTakeoverKeepsExclusiveConsumers(t *testing.T) {
 		request(t, at, leader.Resume{Sub: 7, Queue: q1, Consumer: x}, leader.Resumed{})
 		got := b.take()
 		want(t, "b", got[:1], "2:cancelled queue in exclusive use")
-		for _, ev := range []string{"1:subscribed queue in exclusive use", "4:got queue in exclusive use"} {
+		for _, ev := range []string{"1:subscribed queue in exclusive use", "4:got true 1 left 1"} {
 			if !slices.Contains(got, ev) {
 				t.Errorf("b heard %q, and not %q", got, ev)
 			}
 		}
-		want(t, "a keeps the queue", a.take(), "7:1")
+		want(t, "a keeps the queue", a.take(), "7:2")
 		if err := <-sealed; !errors.Is(err, leader.ErrInUse) {
 			t.Errorf("Seal(if-unused): %v", err)
 		}

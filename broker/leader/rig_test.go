@@ -3,6 +3,7 @@ package leader_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,9 +23,29 @@ type rig struct {
 	done    chan struct{}
 	session queue.Session
 	seq     uint64
-	unused  []queue.ID
-	expired []queue.ID
+	unused  told
+	expired told
 	letters letterbox
+}
+
+// told are the queues that an engine has told of.
+type told struct {
+	mu  sync.Mutex
+	ids []queue.ID
+}
+
+func (l *told) add(id queue.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids = append(l.ids, id)
+}
+
+// list waits until nothing moves.
+func (l *told) list() []queue.ID {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.ids)
 }
 
 // letterbox is where dead letters go.
@@ -172,8 +193,7 @@ func (r *rig) start(cfg leader.Config) {
 	} else {
 		cfg.Log = r.log
 	}
-	cfg.Unused = func(id queue.ID) { r.unused = append(r.unused, id) }
-	cfg.Expired = func(id queue.ID) { r.expired = append(r.expired, id) }
+	cfg.Unused, cfg.Expired = r.unused.add, r.expired.add
 	cfg.DeadLetter = r.letters.put
 	engine := leader.New(cfg)
 	ctx, stop := context.WithCancel(context.Background())

@@ -13,8 +13,8 @@ import (
 func (r *rig) tellsExpired(what string, n int) {
 	r.t.Helper()
 	synctest.Wait()
-	if len(r.expired) != n {
-		r.t.Fatalf("%s: told %d times, want %d", what, len(r.expired), n)
+	if len(r.expired.list()) != n {
+		r.t.Fatalf("%s: told %d times, want %d", what, len(r.expired.list()), n)
 	}
 }
 
@@ -102,14 +102,15 @@ func TestUnusedIsToldAfterATakeover(t *testing.T) {
 				r.succeed(resumes, "a", "b")
 				end(r)
 				synctest.Wait()
-				if len(r.unused) > 0 {
-					t.Fatalf("unused: %v, and b has not spoken", r.unused)
+				if len(r.unused.list()) > 0 {
+					t.Fatalf("unused: %v, and b has not spoken", r.unused.list())
 				}
 				bt, _ := r.attach("b")
 				request(t, bt, leader.Resumed{})
 				time.Sleep(6 * time.Second)
-				if fmt.Sprint(r.unused) != "[1]" {
-					t.Fatalf("unused: %v", r.unused)
+				synctest.Wait()
+				if fmt.Sprint(r.unused.list()) != "[1]" {
+					t.Fatalf("unused: %v", r.unused.list())
 				}
 			})
 		})
@@ -127,8 +128,8 @@ func TestUsedQueuesAreNotToldUnused(t *testing.T) {
 		bt, _ := r.attach("b")
 		request(t, bt, leader.Resumed{})
 		synctest.Wait()
-		if len(r.unused) > 0 {
-			t.Fatalf("unused: %v after a get", r.unused)
+		if len(r.unused.list()) > 0 {
+			t.Fatalf("unused: %v after a get", r.unused.list())
 		}
 		r.succeed(resumes, "a", "b")
 		at, _ = r.attach("a")
@@ -136,8 +137,8 @@ func TestUsedQueuesAreNotToldUnused(t *testing.T) {
 		bt, _ = r.attach("b")
 		request(t, bt, leader.Resume{Sub: 1, Queue: q1, Consumer: consumer(1)}, leader.Resumed{})
 		synctest.Wait()
-		if len(r.unused) > 0 {
-			t.Fatalf("unused: %v beside a consumer", r.unused)
+		if len(r.unused.list()) > 0 {
+			t.Fatalf("unused: %v beside a consumer", r.unused.list())
 		}
 	})
 }
