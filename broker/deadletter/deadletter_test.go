@@ -194,18 +194,19 @@ func TestADeathTooManyLeavesOutTheOldest(t *testing.T) {
 	}
 }
 
-func TestNegated(t *testing.T) {
-	for _, c := range []struct{ value, want string }{
-		{"I\x00\x00\x13\x88", "I\xff\xff\xec\x78"},
-		{"l\x00\x00\x00\x00\x00\x00\x00\x05", "l\xff\xff\xff\xff\xff\xff\xff\xfb"},
-		{"s\x00\x05", "s\xff\xfb"},
-		{"b\x05", "b\xfb"},
-		{"B\x05", "l\xff\xff\xff\xff\xff\xff\xff\xfb"},
-		{"i\x00\x00\x00\x05", "l\xff\xff\xff\xff\xff\xff\xff\xfb"},
-		{"S\x00\x00\x00\x015", "S\x00\x00\x00\x015"},
+func TestWaited(t *testing.T) {
+	for _, c := range []struct {
+		ms   int64
+		want string
+	}{
+		{5000, "I\xff\xff\xec\x78"},
+		{-5000, "I\x00\x00\x13\x88"},
+		{1 << 31, "I\x80\x00\x00\x00"},
+		{1<<32 - 1, "l\xff\xff\xff\xff\x00\x00\x00\x01"},
 	} {
-		if got := negated([]byte(c.value)); string(got) != c.want {
-			t.Errorf("negated(%q) = %q, want %q", c.value, got, c.want)
+		got := waited([]wire.Entry{{Key: "z"}, {Key: "x-delay", Value: []byte("S\x00\x00\x00\x015")}, {Key: "a"}}, c.ms)
+		if len(got) != 3 || got[0].Key != "a" || got[1].Key != "x-delay" || string(got[1].Value) != c.want {
+			t.Errorf("waited %d ms: %q, want %q", c.ms, got, c.want)
 		}
 	}
 }

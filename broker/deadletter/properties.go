@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -87,25 +88,16 @@ func (p *properties) join(dst []byte) ([]byte, error) {
 	return append(dst, p.behindThem...), nil
 }
 
-// negated is a number of any type with its sign changed, as a value; others stay.
-func negated(value []byte) []byte {
-	value = slices.Clone(value)
-	b := value[1:]
-	switch value[0] {
-	case 'b':
-		b[0] = -b[0]
-	case 's':
-		binary.BigEndian.PutUint16(b, -binary.BigEndian.Uint16(b))
-	case 'I':
-		binary.BigEndian.PutUint32(b, -binary.BigEndian.Uint32(b))
-	case 'l', 'L':
-		binary.BigEndian.PutUint64(b, -binary.BigEndian.Uint64(b))
-	case 'B', 'u', 'i': // these have no negative numbers
-		n := uint64(0)
-		for _, octet := range b {
-			n = n<<8 | uint64(octet)
-		}
-		return binary.BigEndian.AppendUint64([]byte{'l'}, -n)
+// waited has the header x-delay say that the message has waited: its number with
+// the sign changed, whatever its type was, and the headers sorted by name, as
+// RabbitMQ's plugin leaves them. One beyond 32 bits, which the plugin would write
+// as another number, gets 64.
+func waited(headers []wire.Entry, ms int64) []wire.Entry {
+	value := binary.BigEndian.AppendUint32([]byte{'I'}, uint32(int32(-ms)))
+	if int64(int32(-ms)) != -ms {
+		value = binary.BigEndian.AppendUint64([]byte{'l'}, uint64(-ms))
 	}
-	return value
+	headers = append(without(headers, "x-delay"), wire.Entry{Key: "x-delay", Value: value})
+	slices.SortStableFunc(headers, func(a, b wire.Entry) int { return cmp.Compare(a.Key, b.Key) })
+	return headers
 }

@@ -52,10 +52,8 @@ func (r *Router) routeDelayed(j *job) (m *queue.Message, now, later []queue.ID, 
 		return nil, nil, nil, 0, err
 	}
 	also := append(keysOf(p.headers, "CC"), j.dead.Message.Blind...)
-	for i, h := range p.headers {
-		if h.Key == "x-delay" {
-			p.headers[i].Value = negated(h.Value)
-		}
+	if ms, ok := routing.Delay((&content{properties: j.dead.Message.Properties}).Headers()); ok {
+		p.headers = waited(p.headers, ms)
 	}
 	message := j.dead.Message
 	message.TTL = ttlOf(p.expiration)
