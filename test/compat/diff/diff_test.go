@@ -33,6 +33,7 @@ func TestWhatDiffersFromRunToRunIsSymbolic(t *testing.T) {
 		{"amq.ctag-JzTY20BRgKO-HjmUJj0wLg", "amq.ctag-<1>"},
 		{"name 'amq.gen-mine' is reserved", "name 'amq.gen-mine' is reserved"},
 		{"reply_to=amq.rabbitmq.reply-to.g1h2AA5yZXBseUA1.abc== x", "reply_to=amq.rabbitmq.reply-to.<1> x"},
+		{`key="amq.rabbitmq.reply-to.g1h2AA5yZXBseUA1.abc==" x`, "key=amq.rabbitmq.reply-to.<1> x"},
 	}
 	for _, tt := range tests {
 		if got := s.symbolic(tt.in); got != tt.want {

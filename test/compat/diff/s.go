@@ -254,9 +254,13 @@ func (s *S) symbolic(line string) string {
 			for n < len(rest) && strings.IndexByte(g.chars, rest[n]) >= 0 {
 				n++
 			}
-			out.WriteString(line[:i])
+			before, after := line[:i], rest[n:]
+			if strings.HasSuffix(before, `"`) && strings.HasPrefix(after, `"`) { // quoted for one broker's choice of characters
+				before, after = before[:i-1], after[1:]
+			}
+			out.WriteString(before)
 			out.WriteString(s.symbol(g.prefix, rest[:n]))
-			line = rest[n:]
+			line = after
 		}
 		line = out.String() + line
 	}
