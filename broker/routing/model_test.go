@@ -76,7 +76,7 @@ func model(top *topology.Topology, vhost, exchange, key string, headers topology
 				queues[b.Destination] = true
 			}
 		}
-		if alternate, ok := x.AlternateExchange(); ok && !found {
+		if alternate, ok := x.AlternateExchange(); ok && alternate != "" && !found {
 			reach(alternate)
 		}
 	}

@@ -272,7 +272,7 @@ func TestExchangesOfOtherKinds(t *testing.T) {
 		{"an alternate exchange is not used for what is routed", "alt", "k", "b"},
 		{"an alternate exchange takes the rest", "alt", "l", "a c"},
 		{"an exchange may be its own alternate", "loop", "k", ""},
-		{"the default exchange may be an alternate", "todefault", "c", "c"},
+		{"the default exchange has no bindings, and is no alternate", "todefault", "c", ""},
 		{"a missing alternate is ignored", "nowhere", "k", ""},
 		{"a destination that routes nowhere is a destination", "via", "k", ""},
 		{"without a destination the alternate is used", "via", "l", "a c"},

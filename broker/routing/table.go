@@ -57,7 +57,7 @@ type vhost struct {
 // exchange is an exchange with its bindings. All but generation is guarded by the table's lock.
 type exchange struct {
 	definition *topology.Exchange
-	alternate  string // "" also names the default exchange, so:
+	alternate  string
 	hasAlt     bool
 	matcher    matcher     // nil for the default exchange
 	sources    []*exchange // the exchanges that have bindings to this one, one for each binding
@@ -189,6 +189,7 @@ func (v *vhost) setAlternate(x *exchange, name string, has bool) {
 			delete(v.alternates, x.alternate)
 		}
 	}
+	has = has && name != "" // the default exchange has no bindings that a way through it could take, as in RabbitMQ
 	x.alternate, x.hasAlt = name, has
 	if has {
 		v.alternates[name] = append(v.alternates[name], x)

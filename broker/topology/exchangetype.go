@@ -66,7 +66,7 @@ func checkExchangeType(name string) error {
 	switch {
 	case slices.Contains(ExchangeTypes(), name):
 		return nil
-	case slices.Contains(otherWords, name):
+	case name == "" || slices.Contains(otherWords, name):
 		return refuse(ErrPreconditionFailed, "invalid exchange type '%s'", name)
 	}
 	return refuse(ErrPreconditionFailed, unknownExchange, name)

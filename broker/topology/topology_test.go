@@ -166,6 +166,7 @@ func TestRefusals(t *testing.T) {
 		{"x-match is unknown", bindQueue("h", "q", "", Arguments{"x-match": "some"}), ErrPreconditionFailed,
 			`Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x`},
 		{"an exchange type is another thing's word", exchange("new", "queue"), ErrPreconditionFailed, "invalid exchange type 'queue'"},
+		{"an exchange type is empty", exchange("new", ""), ErrPreconditionFailed, "invalid exchange type ''"},
 		{"a hash has two sources", ofType("new", ConsistentHash, Arguments{"hash-header": "h", "hash-property": "message_id"}), ErrPreconditionFailed,
 			"hash-header and hash-property are mutually exclusive"},
 		{"a hash has a property that is none", ofType("new", ConsistentHash, Arguments{"hash-property": "app_id"}), ErrPreconditionFailed,
