@@ -279,6 +279,9 @@ func (e *Engine) answer(q *served, s *sub, seq uint64, a Answer) {
 		return
 	}
 	q.seen = max(q.seen, seq)
+	if f == requeued && e.cfg.CountReturns {
+		f = failed
+	}
 	if f.returns() {
 		q.returning++
 	}

@@ -65,6 +65,24 @@ func TestDeliveriesCountFailures(t *testing.T) {
 	})
 }
 
+// As RabbitMQ counted before 4.3.
+func TestReturnsMayCountAsFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{CountReturns: true})
+		s := dying
+		s.DeliveryLimit, s.Quorum = limit(1), true
+		r.configure(s)
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(10)})
+		r.publish("1")
+		o.take()
+		request(t, at, settle(1, 1, leader.Requeue, 1, 1))
+		want(t, "once", o.take(), "settled 1", "1:1*")
+		request(t, at, leader.Release{Sub: 1})
+		want(t, "twice is too often", r.letters.take(), "q1:1 delivery_limit")
+	})
+}
+
 // What cannot be passed on is tried again, less and less often, and nothing is lost.
 func TestDeadLettersAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,6 +35,9 @@ type Config struct {
 	// any goroutine: nil when it is safe in every target, or has none (then it is
 	// dropped); an error when it should be tried again. Nil: dead letters wait.
 	DeadLetter func(ctx context.Context, s queue.Settings, d Dead, done func(error))
+	// CountReturns lets every return of a message count against its queue's delivery
+	// limit, as RabbitMQ did before 4.3, and not only those that failed.
+	CountReturns bool
 	// Grace bounds how long a live edge that cannot be reached is waited for
 	// before what it holds is delivered again. Default 5 s.
 	Grace  time.Duration
