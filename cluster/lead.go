@@ -22,7 +22,9 @@ type Leading struct {
 	Expired  func(queue.ID)
 	// DeadLetter takes dead letters on, as leader.Config says.
 	DeadLetter func(ctx context.Context, s queue.Settings, d leader.Dead, done func(error))
-	Logger     *slog.Logger
+	// CountReturns is leader.Config's.
+	CountReturns bool
+	Logger       *slog.Logger
 }
 
 // Lead serves a group in term until ctx ends. The log must be applied up to the
@@ -46,7 +48,9 @@ func (l *Leading) leadOnce(ctx context.Context, group, term uint64, log leader.L
 		Unused:     l.Unused,
 		Expired:    l.Expired,
 		DeadLetter: l.DeadLetter,
-		Logger:     l.Logger.With("group", group),
+
+		CountReturns: l.CountReturns,
+		Logger:       l.Logger.With("group", group),
 	}
 	if group != TransientGroup {
 		cfg.Edges = l.Liveness.Edges

@@ -53,6 +53,10 @@ type Config struct {
 	Prefetch        int
 	ConsumerTimeout time.Duration
 
+	// CountReturns lets every return count against delivery limits, as RabbitMQ did
+	// before 4.3; the same on all nodes.
+	CountReturns bool
+
 	// Memory and disk: cluster/alarm's defaults. MemoryLimit hears the watermark in
 	// bytes; it may be nil.
 	Watermark     alarm.Limit

@@ -368,7 +368,8 @@ func (n *Node) assembleQueues() (err error) {
 	})
 	n.leading = &cluster.Leading{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Liveness: n.liveness,
-		Unused: n.definitions.Unused, Expired: n.definitions.Expired, DeadLetter: n.letters.DeadLetter, Logger: n.logger,
+		Unused: n.definitions.Unused, Expired: n.definitions.Expired, DeadLetter: n.letters.DeadLetter,
+		CountReturns: n.cfg.CountReturns, Logger: n.logger,
 	}
 	n.transient = transient.NewLog(n.cfg.TransientBytes, func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
 	n.host, err = group.NewHost(group.Config{

@@ -34,6 +34,7 @@ type options struct {
 
 	memoryWatermark, diskFreeLimit string
 	maxMessageSize                 string
+	deliveryCounts                 string
 	channelMax                     uint16
 	frameMax                       uint32
 	heartbeat, consumerTimeout     time.Duration
@@ -98,6 +99,7 @@ A flag wins over the environment, the environment over the default.`,
 	f.IntVar(&o.consumersMax, "consumer-max-per-channel", 0, "consumers of a channel; 0: no limit")
 	f.IntVar(&o.defaultPrefetch, "default-prefetch", 0, "prefetch of channels whose clients set none; 0: none")
 	o.tls.flags(f)
+	f.StringVar(&o.deliveryCounts, "delivery-count-semantics", "4.3", "which returns count against delivery limits: those that were rejected (4.3), or all (4.2); the same on all nodes")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -167,7 +169,7 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 	return cfg, o.sizes(&cfg)
 }
 
-// sizes reads what is given as a size.
+// sizes reads what is given as a size or a word.
 func (o *options) sizes(cfg *node.Config) (err error) {
 	if cfg.Watermark, err = alarm.ParseWatermark(o.memoryWatermark); err != nil {
 		return fmt.Errorf("--memory-watermark: %w", err)
@@ -177,6 +179,13 @@ func (o *options) sizes(cfg *node.Config) (err error) {
 	}
 	if cfg.MaxMessageBytes, err = alarm.ParseBytes(o.maxMessageSize); err != nil {
 		return fmt.Errorf("--max-message-size: %w", err)
+	}
+	switch o.deliveryCounts {
+	case "4.3":
+	case "4.2":
+		cfg.CountReturns = true
+	default:
+		return fmt.Errorf("--delivery-count-semantics %q: want 4.3 or 4.2, versions of RabbitMQ", o.deliveryCounts)
 	}
 	if cfg.ChannelMax == 0 {
 		cfg.ChannelMax = math.MaxUint16

@@ -86,13 +86,13 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 func TestWhatClientsMayHaveIsPassedOn(t *testing.T) {
 	cfg, err := settle(t, map[string]string{"WARREN_MEMORY_WATERMARK": "2GB"}, "--name", "n", "--disk-free-limit", "1.5",
 		"--max-message-size", "1MiB", "--channel-max", "0", "--frame-max", "8192", "--heartbeat", "0", "--consumer-timeout", "0",
-		"--connection-max", "7", "--product-version", "4.1.0")
+		"--connection-max", "7", "--product-version", "4.1.0", "--delivery-count-semantics", "4.2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if cfg.Watermark != (alarm.Limit{Bytes: 2e9}) || cfg.DiskFreeLimit != (alarm.Limit{Relative: true, Fraction: 1.5}) ||
 		cfg.MaxMessageBytes != 1<<20 || cfg.ChannelMax != 65535 || cfg.FrameMax != 8192 || cfg.Heartbeat >= 0 || cfg.ConsumerTimeout >= 0 ||
-		cfg.MaxConnections != 7 || cfg.ProductVersion != "4.1.0" {
+		cfg.MaxConnections != 7 || cfg.ProductVersion != "4.1.0" || !cfg.CountReturns {
 		t.Errorf("%+v", cfg)
 	}
 	for name, args := range map[string][]string{
@@ -100,6 +100,7 @@ func TestWhatClientsMayHaveIsPassedOn(t *testing.T) {
 		"a disk limit":    {"--disk-free-limit", "much"},
 		"a message size":  {"--max-message-size", "1XB"},
 		"a channel count": {"--channel-max", "70000"},
+		"semantics":       {"--delivery-count-semantics", "4"},
 	} {
 		if _, err := settle(t, nil, append(args, "--name", "n")...); err == nil {
 			t.Errorf("%s: no error", name)
