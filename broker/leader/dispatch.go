@@ -215,9 +215,6 @@ func (f *search) in(st *queue.State) {
 
 // end settles a message that was taken from where it was.
 func (e *Engine) end(q *served, f fate, seq uint64, bytes int) {
-	if f == requeued && e.cfg.CountReturns {
-		f = failed
-	}
 	if seq > q.cursor || q.mortal() {
 		q.gone[seq] = struct{}{}
 	}

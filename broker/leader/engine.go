@@ -38,9 +38,6 @@ type Config struct {
 	// CountReturns lets every return of a message count against its queue's delivery
 	// limit, as RabbitMQ did before 4.3, and not only those that failed.
 	CountReturns bool
-	// CountReturns lets every return count against delivery limits, as RabbitMQ did
-	// before 4.3: since then only those that a consumer rejected do.
-	CountReturns bool
 	// Grace bounds how long a live edge that cannot be reached is waited for
 	// before what it holds is delivered again. Default 5 s.
 	Grace  time.Duration
