@@ -383,8 +383,8 @@ $features['large_messages'] = function () {
 $blocked = ['connection_blocked' => function () {
     $c = connect(0);
     $told = [];
-    $c->set_connection_block_handler(function ($reader) use (&$told) {
-        $told[] = $reader->read_shortstr();
+    $c->set_connection_block_handler(function ($reason) use (&$told) {
+        $told[] = $reason;
     });
     $c->set_connection_unblock_handler(function () use (&$told) {
         $told[] = null;

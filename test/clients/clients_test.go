@@ -154,7 +154,7 @@ func blocked(t *testing.T, b *toolbox, all []program, s *cluster.Set) {
 			}
 		}
 	}
-	limit("900TB")
+	limit("900000GB")
 	for _, p := range publishers {
 		if err := p.Await(ctx, "blocked"); err != nil {
 			t.Error(err)

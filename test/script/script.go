@@ -22,6 +22,9 @@ import (
 	"syscall"
 )
 
+// maxLine bounds a line of a program, whose why may quote much of what it got.
+const maxLine = 1 << 20
+
 // Case is what a program says about one of its cases.
 type Case struct {
 	Name string
@@ -78,6 +81,7 @@ func Start(ctx context.Context, c Command) (*Program, error) {
 	go func() {
 		defer close(p.done)
 		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
 			p.heard(lines.Text())
 		}
