@@ -23,7 +23,10 @@ type Config struct {
 	Routes        *routing.Table // kept up with Definitions by whoever made it
 	Alarms        Alarms         // nil: never short of room
 	Admission     Admission      // nil: no limits of vhosts and users
-	Logger        *slog.Logger   // slog.Default()
+	// ChannelsElsewhere counts a user's channels on other nodes, for a user that has
+	// a limit of them. It bounds its own time. Nil: there are none.
+	ChannelsElsewhere func(user string) int
+	Logger            *slog.Logger // slog.Default()
 
 	// TLS says how to speak on TLSListen, which the listener takes over. Both or none.
 	TLS       *tls.Config

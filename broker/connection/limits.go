@@ -8,10 +8,14 @@ func (l *Listener) addChannel(user string) error {
 	if l.cfg.Admission != nil {
 		limit, limited = l.cfg.Admission.MaxChannels(user)
 	}
+	elsewhere := 0
+	if limited && l.cfg.ChannelsElsewhere != nil {
+		elsewhere = l.cfg.ChannelsElsewhere(user)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case limited && l.channels[user] >= limit:
+	case limited && l.channels[user]+elsewhere >= limit:
 		return fault(wire.NotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", user, limit)
 	case l.cfg.MaxChannels > 0 && l.channelCount >= l.cfg.MaxChannels:
 		return fault(wire.NotAllowed, "number of channels opened on node '%s' has reached the maximum allowed limit of %d", l.cfg.Node, l.cfg.MaxChannels)

@@ -141,9 +141,8 @@ func (r *Roster) own(vhost, user string) (connections, channels int) {
 	return connections, channels
 }
 
-// Channels counts the open channels of a user in the whole cluster.
-func (r *Roster) Channels(ctx context.Context, user string) int {
-	_, channels := r.own("", user)
+// ChannelsElsewhere counts the open channels of a user on the other nodes.
+func (r *Roster) ChannelsElsewhere(ctx context.Context, user string) (channels int) {
 	for _, c := range r.counts(ctx, "", user) {
 		channels += int(c.GetChannels())
 	}

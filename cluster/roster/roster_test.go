@@ -151,8 +151,8 @@ func TestWhatIsAskedOfAllNodes(t *testing.T) {
 	if got := fmt.Sprintf("%s %s", a.Connections(ctx), a.Reports(ctx)); got != "[client of a client of b client of c] [a b c]" {
 		t.Error(got)
 	}
-	if n := a.Channels(ctx, "u"); n != 9 {
-		t.Errorf("%d channels, want 9", n)
+	if n := a.ChannelsElsewhere(ctx, "u"); n != 6 {
+		t.Errorf("%d channels, want 6", n)
 	}
 	for name, want := range map[string]bool{"client of a": true, "client of c": true, "nobody": false} {
 		if got := a.CloseConnection(ctx, name, "why"); got != want {

@@ -497,7 +497,10 @@ func (n *Node) serveClients(p *parts) error {
 		Routes:        n.routes,
 		Alarms:        n.alarms,
 		Admission:     admission{n.roster, n.meta},
-		Logger:        n.logger,
+		ChannelsElsewhere: func(user string) int {
+			return n.roster.ChannelsElsewhere(context.Background(), user) // its own bound is enough
+		},
+		Logger: n.logger,
 
 		TLSListen: n.clientsTLS, TLS: n.clientTLS,
 
