@@ -115,6 +115,9 @@ func (k *consumer) answer(ctx context.Context, cl *Client, a arrival) bool {
 		}
 	default:
 		k.w.h.returned(k.queue, a.m, cl)
+		if chance%2 == 0 {
+			return cl.Send(&wire.BasicReject{DeliveryTag: a.tag, Requeue: true}) == nil
+		}
 		return cl.Send(&wire.BasicNack{DeliveryTag: a.tag, Requeue: true}) == nil
 	}
 	k.w.h.ack(k.queue, a.m, cl)

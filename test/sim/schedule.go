@@ -89,6 +89,9 @@ func (w *Workload) Verify() {
 	for _, k := range w.churns {
 		k.verify()
 	}
+	if w.graves != nil {
+		w.graves.verify()
+	}
 	names := make(map[queue.ID]string)
 	if n := w.c.Machines[0].Node(); n != nil {
 		for _, q := range n.Status().Queues {

@@ -14,12 +14,12 @@ import (
 	"github.com/warrenmq/warren/cmd/node"
 )
 
-// backlog counts the messages that a node's replicas hold.
+// backlog counts the messages that a node's replicas hold, dead ones on their way too.
 func backlog(n *node.Node) (messages uint64) {
 	for _, g := range n.Replicas() {
 		g.Locked(func(s *queue.State) {
 			for id := range s.Queues() {
-				messages += s.Queue(id).Messages()
+				messages += s.Queue(id).Messages() + s.Queue(id).PendingDeadLetters()
 			}
 		})
 	}

@@ -25,6 +25,7 @@ type Workload struct {
 	queues []string
 
 	churns []*churn
+	graves *graves
 
 	publishing, consuming sync.WaitGroup
 	stopPublishing        context.CancelFunc
@@ -60,6 +61,9 @@ func (w *Workload) declare() error {
 		}
 		if err == nil && i < 3 {
 			_, err = cl.Call(&wire.QueueBind{Queue: q, Exchange: fanout})
+		}
+		if err == nil && i == 0 {
+			err = declareGraves(cl)
 		}
 		cl.Abort()
 		if err != nil {
@@ -100,6 +104,11 @@ func (w *Workload) Start(rng *rand.Rand, publishers, consumers int) {
 		w.churns = append(w.churns, k)
 		w.publishing.Go(func() { k.run(publish) })
 	}
+	g, rejects, buries := newGraves(w, split(rng)), split(rng), split(rng)
+	w.graves = g
+	w.publishing.Go(func() { g.publish(publish) })
+	w.publishing.Go(func() { g.reject(publish, rejects) })
+	w.consuming.Go(func() { g.bury(consume, buries) })
 }
 
 // Drain ends the publishing, waits until all is delivered and acknowledged, and
