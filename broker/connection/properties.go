@@ -96,7 +96,7 @@ func (ch *channel) senderSelected(m *queue.Message) ([]string, error) {
 		}
 		list, ok := value.([]any)
 		if !ok {
-			return nil, fault(wire.PreconditionFailed, "invalid message: {unacceptable_type_in_header,<<%q>>,%s}", name, fieldType(value))
+			return nil, fault(wire.PreconditionFailed, "invalid message: {unacceptable_type_in_header,%q,%s}", name, fieldType(value))
 		}
 		for _, v := range list {
 			if key, ok := v.(string); ok {

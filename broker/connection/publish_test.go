@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -312,4 +313,79 @@ func TestC5LooksSeePublishes(t *testing.T) {
 		publish("")
 		look(time.Second)
 	})
+}
+
+// I6: what a transaction answers is applied before commit-ok; else it is partial.
+func TestI6CommitAwaitsItsAnswers(t *testing.T) {
+	b := conntest.New(t)
+	var failing atomic.Bool
+	applied := make(chan struct{})
+	b.OnSettled = func(ctx context.Context) error {
+		if failing.Load() {
+			return leader.ErrUnavailable
+		}
+		select {
+		case <-applied:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c := conntest.Open(t, conntest.Serve(t, b.Config()))
+	c.Channel(1)
+	c.Channel(2)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q"})
+	fill(c, 1, "q", 0, 2)
+	take := func() uint64 {
+		c.Send(1, &wire.BasicGet{Queue: "q"})
+		ok := conntest.Expect[*wire.BasicGetOk](c, 1)
+		c.Message()
+		return ok.DeliveryTag
+	}
+	c.Send(1, &wire.TxSelect{})
+	conntest.Expect[*wire.TxSelectOk](c, 1)
+	c.Send(1, &wire.BasicNack{DeliveryTag: take(), Requeue: true}, &wire.TxCommit{})
+	close(applied)
+	conntest.Expect[*wire.TxCommitOk](c, 1)
+
+	failing.Store(true)
+	c.Send(1, &wire.BasicAck{DeliveryTag: take()}, &wire.TxCommit{})
+	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - partial tx completion")
+}
+
+// D18, confirms: a delayed message waits in its exchange's hidden queue, for as long
+// as it says, and is confirmed when it is there.
+func TestD18DelayedPublish(t *testing.T) {
+	b := conntest.New(t)
+	ttls := make(chan time.Duration, 10)
+	b.OnPublish = func(_ context.Context, m *queue.Message) error {
+		ttls <- m.TTL
+		return nil
+	}
+	c := conntest.Open(t, conntest.Serve(t, b.Config()))
+	c.Channel(1)
+	c.Send(1, &wire.ExchangeDeclare{Exchange: "later", Type: "x-delayed-message", Arguments: wire.Table{"x-delayed-type": "fanout"}},
+		&wire.ExchangeDeclare{Exchange: "both", Type: "fanout"}, &wire.ExchangeBind{Source: "both", Destination: "later"})
+	conntest.Expect[*wire.ExchangeDeclareOk](c, 1)
+	conntest.Expect[*wire.ExchangeDeclareOk](c, 1)
+	conntest.Expect[*wire.ExchangeBindOk](c, 1)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q"})
+	c.Send(1, &wire.QueueBind{Queue: "q", Exchange: "both"}, &wire.ConfirmSelect{})
+	conntest.Expect[*wire.QueueBindOk](c, 1)
+	conntest.Expect[*wire.ConfirmSelectOk](c, 1)
+	for tag, exchange := range []string{"later", "both"} {
+		c.Publish(1, &wire.BasicPublish{Exchange: exchange, Mandatory: true}, wire.Properties{Expiration: "7", Headers: wire.Table{"x-delay": int32(5000)}}, "m")
+		if ack := conntest.Expect[*wire.BasicAck](c, 1); ack.DeliveryTag != uint64(tag)+1 {
+			t.Errorf("confirmed %d", ack.DeliveryTag)
+		}
+		if ttl := <-ttls; ttl != 5*time.Second {
+			t.Errorf("%s: waits %v", exchange, ttl)
+		}
+	}
+	if ttl := <-ttls; ttl != 7*time.Millisecond { // what is not delayed expires as it says
+		t.Errorf("lives %v", ttl)
+	}
+	if len(ttls) > 0 {
+		t.Error("published once more")
+	}
 }

@@ -28,6 +28,11 @@ type Broker struct {
 	// OnPublish and OnApply come first, when set: their error is the answer.
 	OnPublish func(ctx context.Context, m *queue.Message) error
 	OnApply   func(ctx context.Context, c topology.Command) error
+	// OnSettled, when set, is what a channel waits for that waits for its answers.
+	OnSettled func(ctx context.Context) error
+	// Tags of user guest, and the topic permission that it has everywhere.
+	Tags  []string
+	Topic *auth.TopicPermission
 	// Permission of user guest, until Allow; by default everything is allowed.
 	Permission auth.Permission
 	access     sync.Mutex // guards Permission once the broker runs
@@ -54,12 +59,18 @@ func New(tb testing.TB) *Broker {
 	hash := auth.HashPassword("guest", [4]byte{})
 	b.Checker = auth.New(auth.Config{
 		User: func(name string) (auth.User, bool) {
-			return auth.User{Name: "guest", PasswordHash: hash}, name == "guest"
+			return auth.User{Name: "guest", PasswordHash: hash, Tags: b.Tags}, name == "guest"
 		},
 		Permission: func(user, vhost string) (auth.Permission, bool) {
 			b.access.Lock()
 			defer b.access.Unlock()
 			return b.Permission, user == "guest" && vhost == "/"
+		},
+		TopicPermission: func(string, string, string) (p auth.TopicPermission, ok bool) {
+			if b.Topic == nil {
+				return p, false
+			}
+			return *b.Topic, true
 		},
 		VHost: func(name string) bool { return name == "/" },
 	})

@@ -218,7 +218,12 @@ func (h handle) Settle(answer leader.Answer, ranges []queue.Range) {
 	h.s.q.dispatch()
 }
 
-func (h handle) Settled(context.Context) error { return nil }
+func (h handle) Settled(ctx context.Context) error {
+	if h.b.OnSettled != nil {
+		return h.b.OnSettled(ctx)
+	}
+	return nil
+}
 
 func (s *sub) settle(seq uint64, answer leader.Answer) {
 	d, ok := s.held[seq]
