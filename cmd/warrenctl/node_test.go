@@ -17,36 +17,88 @@ import (
 	"github.com/warrenmq/warren/cmd/node"
 )
 
-// startNode runs a real node, and tells where its clients connect.
-func startNode(t *testing.T) (dir, address string) {
+// realNode is a node in this process, with its own disk and sockets.
+type realNode struct{ dir, address string }
+
+// startNodes runs a cluster until the test ends.
+func startNodes(t *testing.T, names ...string) []realNode {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl")
-	if err != nil {
-		t.Fatal(err)
+	var gossip []string
+	for range names {
+		gossip = append(gossip, freeAddress(t))
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	address = freeAddress(t)
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- node.Run(ctx, node.Config{
-			Name: "n1", DataDir: dir, Expect: 1, Listen: address, Gossip: freeAddress(t), Peer: freeAddress(t),
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			World:  node.World{Ready: func(*node.Node) { close(ready) }},
-		})
-	}()
-	select {
-	case <-ready:
-	case err := <-ended:
-		t.Fatal(err)
-	}
+	ended := make(chan error, len(names))
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		for range names {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
 		}
 	})
-	return dir, address
+	ready := make(chan struct{}, len(names))
+	var nodes []realNode
+	for i, name := range names {
+		dir, err := os.MkdirTemp("", "ctl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		n := realNode{dir, freeAddress(t)}
+		nodes = append(nodes, n)
+		go func() {
+			ended <- node.Run(ctx, node.Config{
+				Name: name, DataDir: dir, Expect: len(names), Seeds: gossip, Listen: n.address, Gossip: gossip[i], Peer: freeAddress(t),
+				Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+				World:  node.World{Ready: func(*node.Node) { ready <- struct{}{} }},
+			})
+		}()
+	}
+	for range names {
+		select {
+		case <-ready:
+		case err := <-ended:
+			ended <- err
+			t.Fatal(err)
+		}
+	}
+	return nodes
+}
+
+// do runs the tool at the node; it must succeed.
+func (n realNode) do(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := run(t, n.dir, append([]string{"-q"}, args...)...)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return out
+}
+
+// until repeats the tool until it says what is wanted.
+func (n realNode) until(t *testing.T, want string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for out := n.do(t, args...); !strings.Contains(out, want); out = n.do(t, args...) {
+		if ctx.Err() != nil {
+			t.Fatalf("%q says %q, want %q", args, out, want)
+		}
+	}
+}
+
+func (n realNode) dial(user, password, vhost string) (*amqp.Connection, error) {
+	return amqp.DialConfig(fmt.Sprintf("amqp://%s:%s@%s", user, password, n.address), amqp.Config{Vhost: vhost})
+}
+
+// refused checks what a client was told.
+func refused(t *testing.T, err error, code int, text string) {
+	t.Helper()
+	var e *amqp.Error
+	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Reason, text) {
+		t.Errorf("%v, want %d %s", err, code, text)
+	}
 }
 
 func freeAddress(t *testing.T) string {
@@ -60,24 +112,10 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestARealNode(t *testing.T) {
-	dir, address := startNode(t)
+	n := startNodes(t, "n1")[0]
 	do := func(args ...string) string {
 		t.Helper()
-		out, err := run(t, dir, append([]string{"-q"}, args...)...)
-		if err != nil {
-			t.Fatalf("%q: %v", args, err)
-		}
-		return out
-	}
-	dial := func(user, password, vhost string) (*amqp.Connection, error) {
-		return amqp.DialConfig(fmt.Sprintf("amqp://%s:%s@%s", user, password, address), amqp.Config{Vhost: vhost})
-	}
-	refusal := func(err error, code int, text string) {
-		t.Helper()
-		var e *amqp.Error
-		if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Reason, text) {
-			t.Errorf("%v, want %d %s", err, code, text)
-		}
+		return n.do(t, args...)
 	}
 
 	// A vhost and a user of one's own, who is let in once there are permissions.
@@ -87,10 +125,10 @@ func TestARealNode(t *testing.T) {
 	if out := do("list_users"); out != "user\ttags\nguest\t[administrator]\nu\t[monitoring]\n" {
 		t.Errorf("list_users: %q", out)
 	}
-	_, err := dial("u", "p", "v")
-	refusal(err, 530, "access to vhost 'v' refused for user 'u'")
+	_, err := n.dial("u", "p", "v")
+	refused(t, err, 530, "access to vhost 'v' refused for user 'u'")
 	do("set_permissions", "-p", "v", "u", ".*", ".*", ".*")
-	c, err := dial("u", "p", "v")
+	c, err := n.dial("u", "p", "v")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,21 +153,21 @@ func TestARealNode(t *testing.T) {
 	if out := do("list_queues", "-p", "v", "name", "policy"); out != "name\tpolicy\nq\tshort\n" {
 		t.Errorf("list_queues with a policy: %q", out)
 	}
-	if _, err := run(t, dir, "-q", "set_policy", "bad", "(", `{"max-length":5}`); err == nil || !strings.Contains(err.Error(), "Validation failed") {
+	if _, err := run(t, n.dir, "-q", "set_policy", "bad", "(", `{"max-length":5}`); err == nil || !strings.Contains(err.Error(), "Validation failed") {
 		t.Errorf("a policy with a bad pattern: %v", err)
 	}
 
 	// Limits of a vhost and of a user.
 	do("set_vhost_limits", "-p", "v", `{"max-connections":1}`)
-	_, err = dial("u", "p", "v")
-	refusal(err, 530, "access to vhost 'v' refused for user 'u': connection limit (1) is reached")
+	_, err = n.dial("u", "p", "v")
+	refused(t, err, 530, "access to vhost 'v' refused for user 'u': connection limit (1) is reached")
 	do("clear_vhost_limits", "-p", "v")
 	do("set_user_limits", "u", `{"max-connections":1}`)
-	_, err = dial("u", "p", "v")
-	refusal(err, 530, "connection refused for user 'u': user connection limit (1) is reached")
+	_, err = n.dial("u", "p", "v")
+	refused(t, err, 530, "connection refused for user 'u': user connection limit (1) is reached")
 	do("clear_user_limits", "u", "all")
 
-	publishUnderAlarm(t, c, ch, do)
+	publishUnderAlarm(t, n, c, ch)
 
 	// An operator closes the connection, and the user's next one goes with the user.
 	name := strings.TrimSpace(do("-s", "list_connections", "name"))
@@ -137,7 +175,7 @@ func TestARealNode(t *testing.T) {
 	if e := <-closed; e == nil || e.Code != 320 || e.Reason != "CONNECTION_FORCED - tidying up" {
 		t.Errorf("the client was told %v", e)
 	}
-	if c, err = dial("u", "p", "v"); err != nil {
+	if c, err = n.dial("u", "p", "v"); err != nil {
 		t.Fatal(err)
 	}
 	closed = c.NotifyClose(make(chan *amqp.Error, 1))
@@ -145,8 +183,8 @@ func TestARealNode(t *testing.T) {
 	if e := <-closed; e == nil || e.Code != 320 || e.Reason != "CONNECTION_FORCED - user 'u' is deleted" {
 		t.Errorf("the client was told %v", e)
 	}
-	_, err = dial("u", "p", "v")
-	refusal(err, 403, "")
+	_, err = n.dial("u", "p", "v")
+	refused(t, err, 403, "")
 	do("delete_vhost", "v")
 	if out := do("list_vhosts"); out != "name\n/\n" {
 		t.Errorf("list_vhosts: %q", out)
@@ -154,7 +192,7 @@ func TestARealNode(t *testing.T) {
 }
 
 // publishUnderAlarm: a publisher waits while the node is short, is told so, and goes on.
-func publishUnderAlarm(t *testing.T, c *amqp.Connection, ch *amqp.Channel, do func(...string) string) {
+func publishUnderAlarm(t *testing.T, n realNode, c *amqp.Connection, ch *amqp.Channel) {
 	t.Helper()
 	blockings := c.NotifyBlocked(make(chan amqp.Blocking, 2))
 	if err := ch.Confirm(false); err != nil {
@@ -162,12 +200,8 @@ func publishUnderAlarm(t *testing.T, c *amqp.Connection, ch *amqp.Channel, do fu
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	do("set_vm_memory_high_watermark", "absolute", "2")
-	for !strings.Contains(do("cluster_status"), "Memory alarm on node n1") { // it is measured at once, not awaited
-		if ctx.Err() != nil {
-			t.Fatal("no alarm")
-		}
-	}
+	n.do(t, "set_vm_memory_high_watermark", "absolute", "2")
+	n.until(t, "Memory alarm on node n1", "cluster_status") // it is measured at once, and not awaited
 	confirm, err := ch.PublishWithDeferredConfirm("", "q", false, false, amqp.Publishing{Body: []byte("x")})
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +209,7 @@ func publishUnderAlarm(t *testing.T, c *amqp.Connection, ch *amqp.Channel, do fu
 	if b := <-blockings; !b.Active || b.Reason != "low on memory" {
 		t.Errorf("blocked: %+v", b)
 	}
-	if out := do("list_connections", "state"); out != "state\nblocked\n" {
+	if out := n.do(t, "list_connections", "state"); out != "state\nblocked\n" {
 		t.Errorf("list_connections: %q", out)
 	}
 	select {
@@ -183,11 +217,107 @@ func publishUnderAlarm(t *testing.T, c *amqp.Connection, ch *amqp.Channel, do fu
 		t.Error("confirmed under the alarm")
 	default:
 	}
-	do("set_vm_memory_high_watermark", "0.9")
+	n.do(t, "set_vm_memory_high_watermark", "0.9")
 	if b := <-blockings; b.Active {
 		t.Errorf("unblocked: %+v", b)
 	}
 	if ok, err := confirm.WaitContext(ctx); !ok || err != nil {
+		t.Errorf("not confirmed after the alarm: %v", err)
+	}
+}
+
+func TestThreeRealNodes(t *testing.T) {
+	nodes := startNodes(t, "n1", "n2", "n3")
+	n1, n2, n3 := nodes[0], nodes[1], nodes[2]
+
+	// Limits count, and connections are listed and closed, all over the cluster.
+	n1.do(t, "add_vhost", "v")
+	n1.do(t, "set_permissions", "-p", "v", "guest", ".*", ".*", ".*")
+	n1.do(t, "set_vhost_limits", "-p", "v", `{"max-connections":1}`)
+	c1, err := n1.dial("guest", "guest", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := c1.NotifyClose(make(chan *amqp.Error, 1))
+	_, err = n2.dial("guest", "guest", "v")
+	refused(t, err, 530, "access to vhost 'v' refused for user 'guest': connection limit (1) is reached")
+	if out := n3.do(t, "list_connections", "vhost", "node"); out != "vhost\tnode\nv\tn1\n" {
+		t.Errorf("list_connections: %q", out)
+	}
+	if out := n3.do(t, "close_all_connections", "-p", "v", "enough"); out != "Closed 1 connections\n" {
+		t.Errorf("close_all_connections: %q", out)
+	}
+	if e := <-closed; e == nil || e.Reason != "CONNECTION_FORCED - enough" {
+		t.Errorf("the client was told %v", e)
+	}
+	n3.do(t, "set_user_limits", "guest", `{"max-channels":1}`)
+	open := func(n realNode) (*amqp.Connection, *amqp.Channel, error) {
+		t.Helper()
+		c, err := n.dial("guest", "guest", "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		ch, err := c.Channel()
+		return c, ch, err
+	}
+	c1, ch1, err := open(n1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = open(n2)
+	refused(t, err, 530, "number of channels opened for user 'guest' has reached the maximum allowed user limit of 1")
+	n2.do(t, "clear_user_limits", "guest", "all")
+
+	// n2 is short: its own queues take no more, wherever the publisher is; n1's go on.
+	_, ch2, err := open(n2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ch := range map[string]*amqp.Channel{"q1": ch1, "q2": ch2} {
+		if _, err := ch.QueueDeclare(name, false, false, false, false, nil); err != nil { // in the memory of its node
+			t.Fatal(err)
+		}
+	}
+	blockings := c1.NotifyBlocked(make(chan amqp.Blocking, 2))
+	if err := ch1.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(queue string) *amqp.DeferredConfirmation {
+		t.Helper()
+		confirm, err := ch1.PublishWithDeferredConfirm("", queue, false, false, amqp.Publishing{Body: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return confirm
+	}
+	begin := time.Now()
+	n2.do(t, "set_disk_free_limit", "mem_relative", "100000")
+	n3.until(t, "Free disk space alarm on node n2", "cluster_status")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if ok, err := publish("q1").WaitContext(ctx); !ok || err != nil {
+		t.Errorf("a queue of n1 takes nothing: %v", err)
+	}
+	var waiting *amqp.DeferredConfirmation
+	for told := false; !told; { // n1 hears of it by the next heartbeat
+		waiting = publish("q2")
+		select {
+		case b := <-blockings:
+			told = true
+			if passed := time.Since(begin); !b.Active || b.Reason != "low on disk" || passed > 5*time.Second {
+				t.Errorf("blocked after %v: %+v", passed, b)
+			}
+		case <-waiting.Done():
+		case <-ctx.Done():
+			t.Fatal("n1 has not heard of n2's alarm")
+		}
+	}
+	n2.do(t, "set_disk_free_limit", "1")
+	if b := <-blockings; b.Active {
+		t.Errorf("unblocked: %+v", b)
+	}
+	if ok, err := waiting.WaitContext(ctx); !ok || err != nil {
 		t.Errorf("not confirmed after the alarm: %v", err)
 	}
 }
