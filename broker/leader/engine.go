@@ -33,7 +33,8 @@ type Config struct {
 	Expired func(queue.ID)
 	// DeadLetter takes one dead letter to where s says. done is called once, from
 	// any goroutine: nil when it is safe in every target, or has none (then it is
-	// dropped); an error when it should be tried again. Nil: dead letters wait.
+	// dropped); an error when it should be tried again. It must not block. Nil: dead
+	// letters wait.
 	DeadLetter func(ctx context.Context, s queue.Settings, d Dead, done func(error))
 	// CountReturns lets every return of a message count against its queue's delivery
 	// limit, as RabbitMQ did before 4.3, and not only those that failed.
