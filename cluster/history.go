@@ -102,10 +102,11 @@ func (c confirmed) Confirmed(tags []uint64, err error) {
 func (d *Definitions) readHistory(ctx context.Context, history queue.ID) ([]queue.Message, error) {
 	for {
 		counts, err := d.Counts(ctx, history)
-		if err != nil || counts.Ready == 0 && counts.Consumers == 0 {
+		held := counts.Unacked > 0 || counts.Consumers > 0
+		if err != nil || counts.Ready == 0 && !held {
 			return nil, err
 		}
-		if counts.Ready > 0 {
+		if !held {
 			kept, err := d.readReady(ctx, history, int(counts.Ready))
 			if !errors.Is(err, leader.ErrExclusive) {
 				return kept, err
