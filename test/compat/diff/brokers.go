@@ -3,11 +3,13 @@ package diff
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/warrenmq/warren/test/cluster"
 )
@@ -44,14 +46,40 @@ func StartRabbitMQ(ctx context.Context) (*Broker, func() error, error) {
 			return nil, nil, fmt.Errorf("WARREN_COMPAT_RABBITMQ: %w", err)
 		}
 		running.clients = []*http.Client{{}}
-		return &running, func() error { return nil }, nil
+		return &running, func() error { return nil }, running.checkVersion(ctx)
 	}
 	set, err := cluster.RunRabbitMQWith(ctx, cluster.RabbitMQOptions{Size: 1, Plugins: Plugins()})
 	if err != nil {
 		return nil, nil, err
 	}
 	n := set.Nodes[0]
-	return &Broker{Addrs: set.Addrs(), HTTP: n.HTTP, Ctl: n.Environment(), clients: []*http.Client{{}}}, set.Close, nil
+	b := &Broker{Addrs: set.Addrs(), HTTP: n.HTTP, Ctl: n.Environment(), clients: []*http.Client{{}}}
+	if err := b.checkVersion(ctx); err != nil {
+		return nil, nil, errors.Join(err, set.Close())
+	}
+	return b, set.Close, nil
+}
+
+// reference is the release whose answers the scenarios' deltas start from.
+const reference = "3.10."
+
+// checkVersion refuses a RabbitMQ that the scenarios were not written beside:
+// every Delta would be wrong.
+func (b *Broker) checkVersion(ctx context.Context) error {
+	s := &S{ctx: ctx, broker: b}
+	var answer struct {
+		Version string `json:"rabbitmq_version"`
+	}
+	return s.guard(func() error {
+		_, body := s.request(http.MethodGet, "/api/overview", nil)
+		if err := json.Unmarshal(body, &answer); err != nil {
+			return fmt.Errorf("RabbitMQ's overview: %w", err)
+		}
+		if !strings.HasPrefix(answer.Version, reference) {
+			return fmt.Errorf("this is RabbitMQ %s; the scenarios are written beside Debian 12's %sx", answer.Version, reference)
+		}
+		return nil
+	})
 }
 
 // StartWarren starts three nodes.

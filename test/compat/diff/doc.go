@@ -55,7 +55,8 @@
 //
 // Names come from S.Name, users, virtual hosts and policies from S.User,
 // S.VHost and S.Policy; all are made unique, appear as they were asked for, and
-// go with the run. S.HTTP is any request of RabbitMQ's management API.
+// go with the run. S.HTTP is any request of RabbitMQ's management API. S.Alarm
+// makes nodes short of memory or disk space; what disturbs others runs Alone.
 //
 // Where RabbitMQ 4.x differs from Debian's 3.10, or Warren on purpose from
 // both, a scenario has a Delta: the lines that differ ("- " RabbitMQ 3.10's, "+ "
@@ -63,4 +64,7 @@
 // row of section Q in Differs. Upgrade is a function that rewrites 3.10's lines,
 // where many scenarios would have the same Delta. Want is a whole transcript, for what 3.10 does
 // not have at all. An expectation is never taken from what Warren does.
+//
+// Authors look at one broker alone with WARREN_COMPAT_ONLY=rabbitmq (or warren)
+// and go test -v, and share one RabbitMQ: see the command test/compat/rabbitmq.
 package diff

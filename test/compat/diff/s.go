@@ -2,6 +2,7 @@ package diff
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -198,16 +199,7 @@ func count(n int) string {
 // end closes everything and deletes what the run named.
 func (s *S) end(ctx context.Context) {
 	s.ctx = ctx
-	quietly := func(f func()) {
-		defer func() {
-			if r := recover(); r != nil {
-				if _, ok := r.(stopped); !ok {
-					panic(r)
-				}
-			}
-		}()
-		f()
-	}
+	quietly := func(f func()) { s.guard(func() error { f(); return nil }) }
 	for _, c := range s.conns {
 		c.net.Close()
 	}
@@ -230,6 +222,20 @@ func (s *S) end(ctx context.Context) {
 	for _, c := range s.conns {
 		<-c.read
 	}
+}
+
+// guard is for what is not part of a program: a stop becomes an error.
+func (s *S) guard(do func() error) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case stopped:
+			err = errors.New(s.lines[len(s.lines)-1])
+		default:
+			panic(r)
+		}
+	}()
+	return do()
 }
 
 // generated is what brokers invent.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/test/cluster"
 	"github.com/warrenmq/warren/test/compat/diff"
 )
 
@@ -57,6 +59,7 @@ func brokers(t *testing.T) *diff.Runner {
 		if errs[1] = err; err == nil {
 			warren = b
 			t.Cleanup(func() {
+				healthy(t, w)
 				if t.Failed() {
 					w.Keep()
 					t.Logf("Warren's logs and data are in %s", w.Dir)
@@ -72,6 +75,19 @@ func brokers(t *testing.T) *diff.Runner {
 		t.Fatal(err)
 	}
 	return diff.NewRunner(rabbit, warren)
+}
+
+// healthy wants every node to have come through all scenarios without a fault.
+func healthy(t *testing.T, w *cluster.Warren) {
+	t.Helper()
+	for _, n := range w.Nodes {
+		if !n.Running() {
+			t.Errorf("%s has ended; its log ends with:\n%s", n.Name, n.Log.Tail(20))
+		}
+		for _, line := range slices.Concat(n.Log.Matching(0, "panic"), n.Log.Matching(0, "level=ERROR")) {
+			t.Errorf("%s: %s", n.Name, line)
+		}
+	}
 }
 
 // TestScenarios is the differential test. A row's scenarios alone:
