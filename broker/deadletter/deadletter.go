@@ -7,12 +7,11 @@
 // that a crash could lose.
 //
 // What RabbitMQ 3 did otherwise, and a comparison with it has to allow for:
-// x-last-death-* were not written; with every death the older entries of x-death
-// turned their order round; time in x-death was that of the pair's latest
-// death in 3.8 and its first since; original-expiration came last, and the fields
-// of an entry whose count rose were in the order of their names; an x-death that
-// the publisher had sent was added to, where it is replaced now; headers kept
-// their order, where they are sorted now.
+// x-last-death-* were not written; original-expiration came last, and the fields of
+// an entry whose count rose were in the order of their names; with every death the
+// older entries of x-death turned their order round; an x-death that the publisher
+// had sent was added to, where it is replaced now. The time of an entry is the
+// first death's in both.
 // What RabbitMQ 4 does otherwise: it leaves the header CC of a message that is
 // routed by x-dead-letter-routing-key, though its keys are not used any more.
 package deadletter

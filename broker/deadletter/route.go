@@ -25,7 +25,7 @@ func (r *Router) route(j *job) (m *queue.Message, now, later []queue.ID, delay t
 	m = &l.Message
 	way := r.cfg.Routes.Route(s.VHost, m.Exchange, m.RoutingKey, l.Keys, &content{properties: m.Properties})
 	if way.Exchange == nil {
-		r.once("a dead-letter exchange does not exist: messages are dropped", "vhost", s.VHost, "queue", s.Name, "exchange", m.Exchange)
+		r.once("a dead-letter exchange does not exist, its messages are dropped", "vhost", s.VHost, "queue", s.Name, "exchange", m.Exchange)
 		return m, nil, nil, 0, nil
 	}
 	return m, r.withoutCycles(l, way.Queues), way.Delayed, way.Delay, nil

@@ -20,6 +20,9 @@ const (
 	// publishes in lastPause for each queue that dead-letters into it.
 	firstPause = 250 * time.Millisecond
 	lastPause  = 30 * time.Second
+	// currentFor is how long this node counts as knowing all definitions once that
+	// was found out. One that is cut off leads nothing sooner.
+	currentFor = time.Second
 )
 
 // errStopped: the node stops; a new leader sends again.
@@ -44,6 +47,12 @@ type Publisher interface {
 type Config struct {
 	Routes    Routes
 	Publisher Publisher
+	// Ready is closed when this node knows the definitions that there were when it
+	// started; nil: it does. Before, nothing is routed.
+	Ready <-chan struct{}
+	// Current returns nil once this node knows all definitions that there were when it
+	// was called. A dead letter that has no target is dropped only then. Nil: it does.
+	Current func(ctx context.Context) error
 	// Name tells the name of a queue; false when it is gone.
 	Name func(queue.ID) (string, bool)
 	// Settings tells what is in force now for the queue that s was of; false when
@@ -56,6 +65,9 @@ type Config struct {
 type Router struct {
 	cfg    Config
 	logger *slog.Logger
+
+	checking chan struct{} // a token: who has it may ask Current
+	checked  time.Time     // when Current was asked last and said yes: with the token
 
 	mu      sync.Mutex
 	stopped bool
@@ -84,7 +96,10 @@ type job struct {
 
 // New makes a Router; Run ends what it starts.
 func New(cfg Config) *Router {
-	r := &Router{cfg: cfg, logger: cfg.Logger, lanes: make(map[source]*lane), told: make(map[string]struct{})}
+	r := &Router{
+		cfg: cfg, logger: cfg.Logger, checking: make(chan struct{}, 1),
+		lanes: make(map[source]*lane), told: make(map[string]struct{}),
+	}
 	if r.logger == nil {
 		r.logger = slog.Default()
 	}
@@ -144,11 +159,18 @@ func (r *Router) drain(from source, l *lane) {
 
 // send publishes a dead letter to the targets that do not have it yet.
 func (r *Router) send(j *job) {
-	if err := j.ctx.Err(); err != nil {
+	if err := r.ready(j.ctx); err != nil {
 		j.done(err)
 		return
 	}
 	m, now, later, delay, err := r.route(j)
+	if err == nil && len(now)+len(later) == 0 {
+		if err := r.current(j.ctx); err != nil {
+			r.again(j, err)
+			return
+		}
+		m, now, later, delay, err = r.route(j)
+	}
 	if err != nil {
 		r.logger.Error("a dead letter cannot be written and is dropped", "vhost", j.settings.VHost, "queue", j.settings.Name, "error", err)
 		j.done(nil)
@@ -170,6 +192,40 @@ func (r *Router) send(j *job) {
 	for _, id := range later {
 		r.publish(wait, id, m)
 	}
+}
+
+// ready waits until the node can route at all.
+func (r *Router) ready(ctx context.Context) error {
+	if r.cfg.Ready != nil {
+		select {
+		case <-r.cfg.Ready:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// current makes sure that the routing table is not behind: a message must not be
+// dropped because its dead-letter exchange is not known here yet.
+func (r *Router) current(ctx context.Context) error {
+	if r.cfg.Current == nil {
+		return nil
+	}
+	select {
+	case r.checking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-r.checking }()
+	if time.Since(r.checked) < currentFor {
+		return nil
+	}
+	begin := time.Now()
+	if err := r.cfg.Current(ctx); err != nil {
+		return err
+	}
+	r.checked = begin
+	return nil
 }
 
 func (j *job) missing(to []queue.ID) []queue.ID {

@@ -145,6 +145,36 @@ func TestADeadLetterThatNobodyWantsIsDropped(t *testing.T) {
 	}
 }
 
+func TestNothingIsDroppedForWhatTheNodeDoesNotKnowYet(t *testing.T) {
+	for name, behind := range map[string]func(*Config, *fakeRoutes){
+		"it has just started": func(c *Config, routes *fakeRoutes) {
+			ready := make(chan struct{})
+			c.Ready = ready
+			time.AfterFunc(time.Minute, func() {
+				routes.queues = []queue.ID{2}
+				close(ready)
+			})
+		},
+		"it was cut off": func(c *Config, routes *fakeRoutes) {
+			begin := time.Now()
+			c.Current = func(context.Context) error {
+				if time.Since(begin) < 5*time.Second {
+					return errors.New("no majority")
+				}
+				routes.queues = []queue.ID{2}
+				return nil
+			}
+		},
+	} {
+		p := &fakePublisher{}
+		routes := &fakeRoutes{}
+		heard := routed(t, routes, p, letters, expired, 2*time.Minute, func(c *Config) { behind(c, routes) })
+		if !slices.Equal(p.queues(), []queue.ID{2}) || len(heard) != 1 || heard[0] != nil {
+			t.Errorf("%s: went to %v, done heard %v", name, p.queues(), heard)
+		}
+	}
+}
+
 func TestARejectedLetterMayComeBack(t *testing.T) {
 	p := &fakePublisher{}
 	rejected := expired

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
@@ -19,6 +20,17 @@ func (p letterPublisher) Publish(ctx context.Context, to []queue.ID, m *queue.Me
 type letterConfirm struct{ done func(error) }
 
 func (c *letterConfirm) Confirmed(_ []uint64, err error) { c.done(err) }
+
+// current makes sure that this node knows all definitions: a change that changes
+// nothing is applied here when all before it are.
+func (n *Node) current(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, currentTimeout)
+	defer cancel()
+	_, _, err := n.meta.Propose(ctx, topology.DeleteOwned{})
+	return err
+}
+
+const currentTimeout = 5 * time.Second
 
 // queueName names a queue for the detection of cycles.
 func (n *Node) queueName(id queue.ID) (name string, ok bool) {

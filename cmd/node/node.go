@@ -364,7 +364,7 @@ func (n *Node) assembleQueues() (err error) {
 	})
 	n.routes = routing.NewTable(routing.Config{Local: n.definitions.Led, Random: rand.IntN})
 	n.letters = deadletter.New(deadletter.Config{
-		Routes: n.routes, Publisher: letterPublisher{n.edge}, Name: n.queueName, Settings: n.settingsNow, Logger: n.logger,
+		Routes: n.routes, Publisher: letterPublisher{n.edge}, Ready: n.meta.Ready(), Current: n.current, Name: n.queueName, Settings: n.settingsNow, Logger: n.logger,
 	})
 	n.leading = &cluster.Leading{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Liveness: n.liveness,
