@@ -106,3 +106,14 @@ func TestG13DeliveryCount(t *testing.T) {
 		c.Send(1, &wire.BasicReject{DeliveryTag: d.DeliveryTag, Requeue: true})
 	}
 }
+
+// M4, G11: a reply to somebody who is gone counts as routed, mandatory or not.
+func TestM4RepliesCountAsRouted(t *testing.T) {
+	_, c := open(t)
+	c.Send(1, &wire.ConfirmSelect{})
+	conntest.Expect[*wire.ConfirmSelectOk](c, 1)
+	c.Publish(1, &wire.BasicPublish{RoutingKey: "amq.rabbitmq.reply-to.gone", Mandatory: true}, wire.Properties{}, "late")
+	conntest.Expect[*wire.BasicAck](c, 1)
+	c.Send(1, &wire.QueueDeclare{Queue: "amq.rabbitmq.reply-to.gone", Passive: true}) // M3
+	c.ExpectChannelClose(1, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.gone' in vhost '/'")
+}
