@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +26,6 @@ type world struct {
 	server *Server
 	log    bytes.Buffer
 
-	mu          sync.Mutex
 	top         *topology.Topology
 	users       map[string]auth.User
 	limits      map[string]map[string]int64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,15 +13,30 @@ import (
 	"github.com/warrenmq/warren/broker/queue"
 )
 
-// gauge is a machine as a test wants it. It is read by Run's goroutine while the
-// test waits in its bubble.
+// gauge is a machine as a test wants it.
 type gauge struct {
+	mu                sync.Mutex
 	used, total, free uint64
 	err               error
 }
 
-func (g *gauge) Memory() (used, total uint64, err error) { return g.used, g.total, g.err }
-func (g *gauge) DiskFree() (uint64, error)               { return g.free, g.err }
+func (g *gauge) Memory() (used, total uint64, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.used, g.total, g.err
+}
+
+func (g *gauge) DiskFree() (uint64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.free, g.err
+}
+
+func (g *gauge) set(used, free uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.used, g.free = used, free
+}
 
 // The places of the queues: 1 is led by self and replicated to a and b, 2 is led
 // by a, 3 is in a's memory, 4 in self's, 5 has a leader that nobody knows.
@@ -92,7 +108,7 @@ func TestANodeThatIsShortHoldsBackItsOwnQueues(t *testing.T) {
 			{"memory back, without hysteresis", 600, 49_999_999, "low on disk"},
 			{"all well", 1, 60_000_000, ""},
 		} {
-			g.used, g.free = step.used, step.free
+			g.set(step.used, step.free)
 			second()
 			for _, id := range []queue.ID{1, 4} {
 				if got := reason(a, id); got != step.want {

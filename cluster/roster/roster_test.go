@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -26,7 +27,7 @@ type node struct {
 	user    map[string]int64
 	clients []string // names
 	closed  []string
-	asked   int // for a connection to another node
+	asked   atomic.Int32 // for a connection to another node
 }
 
 func newCluster(t *testing.T, names ...string) map[string]*node {
@@ -67,7 +68,7 @@ func (n *node) others() (ids []string) {
 }
 
 func (n *node) Conn(id string) (*grpc.ClientConn, error) {
-	n.asked++
+	n.asked.Add(1)
 	if n.cluster[id] == nil {
 		return nil, errors.New("no such node")
 	}
@@ -124,7 +125,7 @@ func TestLimitsCountInTheWholeCluster(t *testing.T) {
 		}
 	}
 	first := admit("a", "v", "u")
-	if c["a"].asked != 0 {
+	if c["a"].asked.Load() != 0 {
 		t.Error("others were asked although nothing is limited")
 	}
 	limit(c, func(n *node) { n.vhost["v"] = 2 })

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/cmd/control"
 	"github.com/warrenmq/warren/cmd/node"
 )
 
@@ -116,6 +118,10 @@ func TestARealNode(t *testing.T) {
 	do := func(args ...string) string {
 		t.Helper()
 		return n.do(t, args...)
+	}
+
+	if info, err := os.Stat(filepath.Join(n.dir, control.Socket)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the control socket: %v, %v; want it for the owner alone", info.Mode(), err)
 	}
 
 	// A vhost and a user of one's own, who is let in once there are permissions.
