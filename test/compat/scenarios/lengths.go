@@ -136,7 +136,7 @@ func lengths() []Scenario {
 			q := ch.Queue("q", T{"x-max-length": int32(0), "x-overflow": "reject-publish"})
 			ch.Confirm()
 			ch.PublishWith(&wire.BasicPublish{RoutingKey: q, Mandatory: true}, P{}, "hello")
-			ch.Expect()
+			ch.Confirms(1)
 			ch.Quiet(q)
 		}},
 	}
