@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
@@ -159,9 +160,26 @@ func (ch *channel) cancel(ctx context.Context, m *wire.BasicCancel) error {
 	if k := ch.consumer(m.ConsumerTag); k != nil {
 		ch.stop(ctx, k, false)
 		ch.grant()
+		ch.deleteUnused(ctx, k.queue)
 	}
 	ch.answer(m.NoWait, &wire.BasicCancelOk{ConsumerTag: m.ConsumerTag})
 	return nil
+}
+
+// deleteUnused deletes an auto-delete queue whose last consumer was cancelled
+// before the client hears of it: it may declare the queue again at once, and
+// would be given the old one just before that goes (kombu's mailboxes do so).
+func (ch *channel) deleteUnused(ctx context.Context, name string) {
+	q, err := ch.findQueue(name)
+	if err != nil || !q.AutoDelete || isReplyQueue(name) {
+		return
+	}
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	_, err = ch.c.cfg.Queues.Delete(asked, *q, true, false, ch.c.id)
+	if err != nil && !errors.Is(err, topology.ErrPreconditionFailed) && !errors.Is(err, topology.ErrNotFound) {
+		ch.c.logger.Warn("an unused queue is not deleted yet", "channel", ch.id, "queue", name, "error", err)
+	}
 }
 
 // stop ends a consumer from this side, and tells the client if it does not know.

@@ -163,6 +163,17 @@ def consume_settle_cancel(here, there):
 
 
 @feature
+def an_auto_delete_queue_is_gone_after_cancel(here, there):
+    """kombu's mailboxes: the next request declares the same queue at once."""
+    ch, q = here(), name("mailbox")
+    for round in range(20):
+        assert ch.queue_declare(q, auto_delete=True).consumer_count == 0
+        ch.queue_bind(q, "amq.fanout", "")
+        tag = ch.basic_consume(q, no_ack=True)
+        ch.basic_cancel(tag)
+
+
+@feature
 def prefetch_of_the_channel(here, there):
     """basic.qos with global, as kombu sends it to RabbitMQ."""
     ch, q, got = here(), name("global"), []
