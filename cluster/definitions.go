@@ -239,28 +239,30 @@ func (d *Definitions) Counts(ctx context.Context, id queue.ID) (leader.Counts, e
 }
 
 // Unused hears that a queue has lost its last consumer; an auto-delete queue goes. It never blocks.
-func (d *Definitions) Unused(id queue.ID) { d.unused.add(id) }
+func (d *Definitions) Unused(id queue.ID) { d.unused.add(id, false) }
 
 // Expired hears that nobody has used a queue for as long as it may live so: it goes. It never blocks.
-func (d *Definitions) Expired(id queue.ID) { d.unused.add(id) }
+func (d *Definitions) Expired(id queue.ID) { d.unused.add(id, true) }
 
-// deleteUnused deletes a queue that goes when nobody uses it, if nobody does.
-func (d *Definitions) deleteUnused(ctx context.Context, id queue.ID) error {
+// deleteUnused deletes a queue that goes when nobody uses it, if nobody does: one that
+// is auto-delete with its last consumer, others when their time is over. Of these the
+// engine tells again, so that one that is used meanwhile is not deleted by a late try.
+func (d *Definitions) deleteUnused(ctx context.Context, id queue.ID, expired bool) error {
 	var (
 		q    *topology.Queue
 		goes bool
 	)
 	d.View(func(t *topology.Topology) {
 		if q = t.QueueByID(id); q != nil {
-			goes = q.AutoDelete || t.Settings(q).Expires.Set
+			goes = q.AutoDelete || expired && t.Settings(q).Expires.Set
 		}
 	})
 	if !goes {
 		return nil
 	}
 	_, err := d.Delete(ctx, *q, true, false, q.Owner)
-	if errors.Is(err, topology.ErrPreconditionFailed) {
-		return nil // somebody consumes again
+	if errors.Is(err, topology.ErrPreconditionFailed) || !q.AutoDelete {
+		return nil // somebody consumes again, or the engine tells again
 	}
 	return err
 }

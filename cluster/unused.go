@@ -18,8 +18,11 @@ const (
 // unused are the queues that are to be deleted because nobody uses them. Each is in
 // it once, however often it is told of, and is tried until that succeeds, ever more
 // seldom: without a majority there may be many.
+//
+// Having lost its last consumer is one thing, having been unused for as long as its
+// settings allow another: expired says that the latter was told.
 type unused struct {
-	try    func(context.Context, queue.ID) error
+	try    func(ctx context.Context, id queue.ID, expired bool) error
 	logger *slog.Logger
 	wake   chan struct{}
 
@@ -32,25 +35,28 @@ type unused struct {
 // deletion is one queue's.
 type deletion struct {
 	failures int
+	expired  bool
 	flying   bool
 	again    bool // told of while it was under way: what that found may be past
 }
 
-func newUnused(try func(context.Context, queue.ID) error, logger *slog.Logger) *unused {
+func newUnused(try func(ctx context.Context, id queue.ID, expired bool) error, logger *slog.Logger) *unused {
 	return &unused{try: try, logger: logger, wake: make(chan struct{}, 1), known: make(map[queue.ID]*deletion)}
 }
 
 // add takes a queue; it never blocks.
-func (u *unused) add(id queue.ID) {
+func (u *unused) add(id queue.ID, expired bool) {
 	u.mu.Lock()
 	d := u.known[id]
-	if d == nil {
-		u.known[id] = new(deletion)
-	} else {
-		d.again = d.flying
+	first := d == nil
+	if first {
+		d = new(deletion)
+		u.known[id] = d
 	}
+	d.again = d.flying
+	d.expired = d.expired || expired
 	u.mu.Unlock()
-	if d == nil {
+	if first {
 		u.push(id)
 	}
 }
@@ -115,14 +121,18 @@ func (u *unused) work(ctx context.Context) {
 
 func (u *unused) attend(ctx context.Context, id queue.ID) {
 	bounded, cancel := context.WithTimeout(ctx, metadataTimeout)
-	err := u.try(bounded, id)
+	u.mu.Lock()
+	d := u.known[id]
+	expired := d.expired
+	d.expired = false
+	u.mu.Unlock()
+	err := u.try(bounded, id, expired)
 	cancel()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.known[id]
 	switch {
 	case err == nil && d.again:
-		*d = deletion{}
+		*d = deletion{expired: d.expired}
 		u.ready = append(u.ready, id)
 		return // to be popped by the caller
 	case err == nil || ctx.Err() != nil:
@@ -130,7 +140,7 @@ func (u *unused) attend(ctx context.Context, id queue.ID) {
 		return
 	}
 	pause := min(firstUnusedPause<<min(d.failures, 10), lastUnusedPause)
-	*d = deletion{failures: d.failures + 1}
+	*d = deletion{failures: d.failures + 1, expired: d.expired}
 	u.logger.Debug("a queue that nobody uses is deleted later", "queue", id, "error", err)
 	time.AfterFunc(pause, func() { u.push(id) })
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // running runs an unused in virtual time and ends it.
-func runUnused(t *testing.T, try func(context.Context, queue.ID) error, f func(*unused)) {
+func runUnused(t *testing.T, try func(context.Context, queue.ID, bool) error, f func(*unused)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		u := newUnused(try, slog.New(slog.DiscardHandler))
@@ -33,7 +33,7 @@ func runUnused(t *testing.T, try func(context.Context, queue.ID) error, f func(*
 func TestAnUnusedQueueIsTriedUntilItIsDeleted(t *testing.T) {
 	var mu sync.Mutex
 	var at []time.Time
-	runUnused(t, func(context.Context, queue.ID) error {
+	runUnused(t, func(context.Context, queue.ID, bool) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if at = append(at, time.Now()); len(at) < 10 {
@@ -42,7 +42,7 @@ func TestAnUnusedQueueIsTriedUntilItIsDeleted(t *testing.T) {
 		return nil
 	}, func(u *unused) {
 		for range 50 { // an engine tells again and again
-			u.add(1)
+			u.add(1, false)
 			time.Sleep(5 * time.Second)
 		}
 		synctest.Wait()
@@ -62,16 +62,16 @@ func TestAnUnusedQueueIsTriedUntilItIsDeleted(t *testing.T) {
 func TestAQueueThatBecomesUnusedWhileItIsLookedAtIsLookedAtAgain(t *testing.T) {
 	var mu sync.Mutex
 	tries := 0
-	runUnused(t, func(context.Context, queue.ID) error {
+	runUnused(t, func(context.Context, queue.ID, bool) error {
 		mu.Lock()
 		tries++
 		mu.Unlock()
 		time.Sleep(time.Second) // finds that it is used
 		return nil
 	}, func(u *unused) {
-		u.add(1)
+		u.add(1, false)
 		time.Sleep(time.Millisecond)
-		u.add(1) // not any more
+		u.add(1, false) // not any more
 		time.Sleep(10 * time.Second)
 	})
 	if tries != 2 {
@@ -82,7 +82,7 @@ func TestAQueueThatBecomesUnusedWhileItIsLookedAtIsLookedAtAgain(t *testing.T) {
 func TestManyUnusedQueuesAreAllDeleted(t *testing.T) {
 	var mu sync.Mutex
 	seen := make(map[queue.ID]int)
-	runUnused(t, func(_ context.Context, id queue.ID) error {
+	runUnused(t, func(_ context.Context, id queue.ID, _ bool) error {
 		time.Sleep(time.Millisecond)
 		mu.Lock()
 		defer mu.Unlock()
@@ -90,7 +90,7 @@ func TestManyUnusedQueuesAreAllDeleted(t *testing.T) {
 		return nil
 	}, func(u *unused) {
 		for id := range queue.ID(1000) {
-			u.add(id)
+			u.add(id, false)
 		}
 		time.Sleep(10 * time.Second)
 	})
