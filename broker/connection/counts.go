@@ -1,6 +1,8 @@
 package connection
 
 import (
+	"encoding/binary"
+
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/wire"
@@ -10,23 +12,26 @@ import (
 func counted(s *queue.Settings) bool { return s.Quorum || s.DeliveryLimit.Set }
 
 // withCounts adds to a redelivered message's headers how often it came before,
-// and, if any, how many of those deliveries failed. Properties that cannot be
-// changed go out as they are.
+// and, if any, how many of those deliveries failed; all else stays as it was sent.
+// Properties that cannot be changed go out as they are.
 func withCounts(properties []byte, d *leader.Delivery) []byte {
-	p, err := wire.ParseProperties(properties)
+	p, err := wire.SplitProperties(properties)
 	if err != nil {
 		return properties
 	}
-	if p.Headers == nil {
-		p.Headers = make(wire.Table, 2)
-	}
 	if d.Failed > 0 {
-		p.Headers["x-delivery-count"] = int64(d.Failed)
+		p.SetHeader("x-delivery-count", longlong(d.Failed))
 	}
-	p.Headers["x-acquired-count"] = int64(d.Returned)
-	out, err := p.Append(nil)
+	p.SetHeader("x-acquired-count", longlong(d.Returned))
+	const entry = 1 + len("x-delivery-count") + 9
+	out, err := p.Join(make([]byte, 0, len(properties)+4+2*entry))
 	if err != nil {
 		return properties
 	}
 	return out
+}
+
+// longlong is n as a header's value.
+func longlong(n uint32) []byte {
+	return binary.BigEndian.AppendUint64([]byte{'l'}, uint64(n))
 }

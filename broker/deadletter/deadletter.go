@@ -46,24 +46,24 @@ type Death struct {
 
 // Write writes the death of m in the queue of s into it. m is not changed.
 func Write(s *queue.Settings, reason queue.Reason, died time.Time, m *queue.Message) (*Letter, error) {
-	p, err := split(m.Properties)
+	p, err := wire.SplitProperties(m.Properties)
 	if err != nil {
 		return nil, err
 	}
-	cc := keysOf(p.headers, "CC")
-	deaths := record(p.headers, s, reason, died, m, cc)
+	cc := keysOf(p.Headers, "CC")
+	deaths := record(p.Headers, s, reason, died, m, cc)
 
 	l := &Letter{Message: *m, Deaths: deaths}
 	l.Message.Exchange, l.Message.TTL, l.Message.Died = s.DeadLetterExchange, queue.NoTTL, true
-	p.expiration = nil
+	p.Expiration = nil
 	if s.HasDeadLetterKey {
 		l.Message.RoutingKey, l.Message.Blind = s.DeadLetterKey, nil
-		p.headers = without(p.headers, "CC")
+		p.DropHeader("CC")
 	} else {
 		l.Keys = append(cc, m.Blind...)
 	}
-	p.headers = headers(p.headers, deaths, m, s, reason)
-	l.Message.Properties, err = p.join(make([]byte, 0, len(m.Properties)+512))
+	p.Headers = headers(p.Headers, deaths, m, s, reason)
+	l.Message.Properties, err = p.Join(make([]byte, 0, len(m.Properties)+512))
 	return l, err
 }
 

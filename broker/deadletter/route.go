@@ -47,17 +47,17 @@ func (r *Router) withoutCycles(l *Letter, to []queue.ID) []queue.ID {
 // routeDelayed takes a message on from the hidden queue of an x-delayed-message
 // exchange: it has not died, and its header says that it has waited (D18).
 func (r *Router) routeDelayed(j *job) (m *queue.Message, now, later []queue.ID, delay time.Duration, err error) {
-	p, err := split(j.dead.Message.Properties)
+	p, err := wire.SplitProperties(j.dead.Message.Properties)
 	if err != nil {
 		return nil, nil, nil, 0, err
 	}
-	also := append(keysOf(p.headers, "CC"), j.dead.Message.Blind...)
+	also := append(keysOf(p.Headers, "CC"), j.dead.Message.Blind...)
 	if ms, ok := routing.Delay((&content{properties: j.dead.Message.Properties}).Headers()); ok {
-		p.headers = waited(p.headers, ms)
+		p.Headers = waited(p.Headers, ms)
 	}
 	message := j.dead.Message
-	message.TTL = ttlOf(p.expiration)
-	if message.Properties, err = p.join(make([]byte, 0, len(message.Properties))); err != nil {
+	message.TTL = ttlOf(p.Expiration)
+	if message.Properties, err = p.Join(make([]byte, 0, len(message.Properties))); err != nil {
 		return nil, nil, nil, 0, err
 	}
 	way := r.cfg.Routes.RouteDelayed(j.settings.VHost, j.settings.Delays, message.RoutingKey, also, &content{properties: message.Properties})
