@@ -3,6 +3,8 @@ package auth
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/warrenmq/warren/broker/wire"
 )
 
 // Credentials are what a client claims.
@@ -23,23 +25,28 @@ func ParsePlain(response []byte) (Credentials, error) {
 }
 
 // ParseAMQPlain reads a response of AMQPLAIN: the fields of an AMQP table without
-// its length, among them the strings LOGIN and PASSWORD. Fields of other types than
-// strings, which no client sends, are refused.
+// its length, among them the strings LOGIN and PASSWORD. Others may be of any type.
 func ParseAMQPlain(response []byte) (Credentials, error) {
+	table := append(binary.BigEndian.AppendUint32(nil, uint32(len(response))), response...)
+	fields, err := wire.SplitTable(table)
+	if err != nil {
+		return Credentials{}, unsupportedField()
+	}
 	var c Credentials
 	var hasUser, hasPassword bool
-	for rest := response; len(rest) > 0; {
-		name, value, after, ok := stringField(rest)
-		if !ok {
-			return Credentials{}, malformed("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
-		}
-		switch string(name) {
+	for _, f := range fields {
+		to, has := &c.User, &hasUser
+		switch f.Key {
 		case "LOGIN":
-			c.User, hasUser = string(value), true
 		case "PASSWORD":
-			c.Password, hasPassword = string(value), true
+			to, has = &c.Password, &hasPassword
+		default:
+			continue
 		}
-		rest = after
+		if kind := f.Value[0]; kind != 'S' && kind != 'x' {
+			return Credentials{}, unsupportedField()
+		}
+		*to, *has = string(f.Value[5:]), true // behind type and length
 	}
 	if !hasUser || !hasPassword {
 		return Credentials{}, malformed("AMQPLAIN auth info is missing LOGIN or PASSWORD field")
@@ -47,17 +54,8 @@ func ParseAMQPlain(response []byte) (Credentials, error) {
 	return c, nil
 }
 
-// stringField takes a short name, a type that is S or x, and a long string off the front of b.
-func stringField(b []byte) (name, value, rest []byte, ok bool) {
-	if len(b) < 1 || len(b) < 1+int(b[0])+1+4 {
-		return nil, nil, nil, false
-	}
-	name, b = b[1:1+int(b[0])], b[1+int(b[0]):]
-	kind, size, b := b[0], binary.BigEndian.Uint32(b[1:5]), b[5:]
-	if kind != 'S' && kind != 'x' || uint64(size) > uint64(len(b)) {
-		return nil, nil, nil, false
-	}
-	return name, b[:size], b[size:], true
+func unsupportedField() error {
+	return malformed("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
 }
 
 // malformed does not repeat the response as RabbitMQ does: it holds a password.

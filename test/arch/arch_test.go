@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"proto":           {},
 	"broker/wire":     {},
 	"broker/queue":    {},
-	"broker/auth":     {"broker/pattern"},
+	"broker/auth":     {"broker/pattern", "broker/wire"},
 	"broker/pattern":  {},
 	"broker/topology": {"broker/queue", "broker/policy"},
 	"broker/routing":  {"broker/topology", "broker/queue"},
