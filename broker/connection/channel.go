@@ -122,7 +122,7 @@ func (ch *channel) method(ctx context.Context, m wire.Method) error {
 	case *wire.ChannelFlow:
 		ch.flow(m.Active)
 		return nil
-	case *wire.ChannelFlowOk, *wire.BasicCancelOk, *wire.ChannelCloseOk:
+	case *wire.ChannelFlowOk, *wire.BasicCancelOk:
 		return nil
 	case *wire.AccessRequest:
 		ch.send(&wire.AccessRequestOk{Ticket: 1})
@@ -176,6 +176,8 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 		ch.c.forget(ch)
 	case wire.KeyChannelClose:
 		ch.send(&wire.ChannelCloseOk{})
+	case wire.KeyChannelOpen: // too early: the number is not free
+		return of(new(wire.ChannelOpen), fault(wire.ChannelError, "second 'channel.open' seen"))
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +56,7 @@ type conn struct {
 	counted    bool         // is one of the listener's connections
 
 	end          context.CancelFunc // of what the connection does
+	written      chan struct{}      // closed when the writer has ended; nil in the handshake
 	channelCount atomic.Int32
 	blocked      atomic.Bool // by an alarm
 
@@ -165,8 +165,11 @@ func (c *conn) serve(ctx context.Context) {
 	c.end = cancel
 	c.l.enlist(c)
 	defer c.l.leave(c)
-	var writing sync.WaitGroup
-	writing.Go(func() { c.write(cancel) })
+	c.written = make(chan struct{})
+	go func() {
+		defer close(c.written)
+		c.write(cancel)
+	}()
 	c.logger.Debug("client connected", "user", c.user, "vhost", c.vhost)
 	if err := c.guarded(func() error { return c.read(ctx) }); err != nil {
 		c.logger.Info("connection lost", "user", c.user, "error", err)
@@ -175,7 +178,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.stopTimer()
 	c.dropOwned()
 	c.out.end(nil)
-	writing.Wait()
+	<-c.written
 }
 
 // guarded runs f and turns a panic into an error: the last defence of the other
@@ -285,10 +288,10 @@ func (c *conn) read(ctx context.Context) error {
 			return c.missed(err)
 		}
 		if closing {
-			if isClosed(f) {
-				return nil
+			if closed, err := c.whileClosing(f); closed || err != nil {
+				return err
 			}
-			continue // A6: what was under way
+			continue
 		}
 		done, err := c.frame(ctx, f)
 		switch {
@@ -319,13 +322,25 @@ func (c *conn) drain() {
 	}
 }
 
-// isClosed recognises the client's answer to connection.close, and its own one that crossed.
-func isClosed(f wire.Frame) bool {
+// whileClosing discards what was under way when connection.close was sent (A6), to
+// the client's answer. Its own close that crossed it is answered, too.
+func (c *conn) whileClosing(f wire.Frame) (closed bool, err error) {
 	if f.Type != wire.FrameMethod || f.Channel != 0 {
-		return false
+		return false, nil
 	}
-	key := wire.PeekMethod(f.Payload)
-	return key == wire.KeyConnectionCloseOk || key == wire.KeyConnectionClose
+	switch wire.PeekMethod(f.Payload) {
+	case wire.KeyConnectionCloseOk:
+		return true, nil
+	case wire.KeyConnectionClose:
+		if c.written != nil {
+			<-c.written // connection.close was the writer's last
+		}
+		if err := c.nc.SetWriteDeadline(c.readDeadline()); err != nil {
+			return false, err
+		}
+		_, err = c.nc.Write(wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{}))
+	}
+	return false, err
 }
 
 // missed says what an expired read deadline means.

@@ -56,6 +56,8 @@ func TestExceptions(t *testing.T) {
 			"FRAME_ERROR - cannot decode <<1>>"},
 		{"B21 a connection method that may not come", func(c *conntest.Client) { c.Send(0, &wire.ConnectionTuneOk{}) }, 504,
 			"CHANNEL_ERROR - unexpected method in connection state running"},
+		{"A5 a channel.close-ok that nobody asked for", send(&wire.ChannelCloseOk{}), 503, "COMMAND_INVALID - unimplemented method"},
+		{"G6 an unknown delivery mode", publish("", "q", wire.Properties{DeliveryMode: 3}), 406, "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,3}"},
 		{"C1 channel.open twice", send(&wire.ChannelOpen{}), 504, "CHANNEL_ERROR - second 'channel.open' seen"},
 		{"C1 a method before channel.open", func(c *conntest.Client) { c.Send(2, &wire.BasicQos{}) }, 504, "CHANNEL_ERROR - expected 'channel.open'"},
 
@@ -166,12 +168,39 @@ func TestA3CloseNamesTheMethod(t *testing.T) {
 func TestA5ClosingChannelDiscards(t *testing.T) {
 	_, c := open(t)
 	c.Channel(2)
-	c.Send(1, &wire.BasicAck{DeliveryTag: 1}, &wire.QueueDeclare{Queue: "q"}, &wire.ChannelOpen{})
+	c.Send(1, &wire.BasicAck{DeliveryTag: 1}, &wire.QueueDeclare{Queue: "q"})
 	c.Publish(1, &wire.BasicPublish{Exchange: "x"}, wire.Properties{}, "body")
 	c.ExpectChannelClose(1, 406, "PRECONDITION_FAILED - unknown delivery tag 1")
 	c.Channel(1)
 	c.Send(1, &wire.QueueDeclare{Queue: "q", Passive: true})
 	c.ExpectChannelClose(1, 404, "NOT_FOUND - no queue 'q' in vhost '/'")
+}
+
+// A5: the number is not free before close-ok.
+func TestA5OpenBeforeCloseOk(t *testing.T) {
+	_, c := open(t)
+	c.Send(1, &wire.BasicAck{DeliveryTag: 1}, &wire.ChannelOpen{})
+	conntest.Expect[*wire.ChannelClose](c, 1)
+	c.ExpectClose(504, "CHANNEL_ERROR - second 'channel.open' seen")
+}
+
+// A6: both sides close the connection at once: the client's close is answered, and
+// the socket stays for its answer.
+func TestA6CloseCrossesClose(t *testing.T) {
+	_, address := start(t)
+	c := conntest.Open(t, address)
+	refused := conntest.Dial(t, address)
+	refused.Write([]byte(wire.ProtocolHeader))
+	conntest.Expect[*wire.ConnectionStart](refused, 0)
+	for c, wrong := range map[*conntest.Client]wire.Method{c: &wire.ConnectionTuneOk{}, refused: &wire.ConnectionOpen{}} {
+		c.Send(0, wrong)
+		conntest.Expect[*wire.ConnectionClose](c, 0)
+		c.Send(0, &wire.ConnectionClose{ReplyCode: 200})
+		conntest.Expect[*wire.ConnectionCloseOk](c, 0)
+		c.Send(1, &wire.ChannelOpen{}) // discarded
+		c.Send(0, &wire.ConnectionCloseOk{})
+		c.ExpectEOF()
+	}
 }
 
 // A5: both sides close a channel at once.

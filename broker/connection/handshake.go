@@ -120,7 +120,7 @@ func await[M wire.Method](c *conn, state string) (M, error) {
 		case f.Type == wire.FrameHeartbeat:
 			continue
 		case f.Channel != 0 || f.Type != wire.FrameMethod:
-			return none, fault(wire.UnexpectedFrame, "unexpected frame of type %d on channel %d in connection state %s", f.Type, f.Channel, state)
+			return none, f.Unexpected()
 		}
 		m, err := wire.ParseMethod(f.Payload)
 		if err != nil {
@@ -128,9 +128,6 @@ func await[M wire.Method](c *conn, state string) (M, error) {
 		}
 		if m, ok := m.(M); ok {
 			return m, nil
-		}
-		if _, ok := m.(*wire.ConnectionClose); ok {
-			return none, errors.Join(errors.New("client closed the connection in state "+state), c.sayMethod(&wire.ConnectionCloseOk{}))
 		}
 		class, method := m.ID()
 		return none, &wire.Error{Code: wire.ChannelError, Text: "unexpected method in connection state " + state, ClassID: class, MethodID: method}
@@ -207,7 +204,10 @@ func (c *conn) awaitCloseOk() {
 		if _, told := errors.AsType[*wire.Error](err); told {
 			c.drain()
 		}
-		if err != nil || isClosed(f) {
+		if err != nil {
+			return
+		}
+		if closed, err := c.whileClosing(f); closed || err != nil {
 			return
 		}
 	}

@@ -274,6 +274,26 @@ func TestB21WrongState(t *testing.T) {
 	conntest.Expect[*wire.ConnectionStart](c, 0)
 	c.Send(0, &wire.ConnectionOpen{VirtualHost: "/"})
 	c.ExpectClose(504, "CHANNEL_ERROR - unexpected method in connection state starting")
+	c = conntest.Dial(t, address)
+	c.Write([]byte(wire.ProtocolHeader))
+	conntest.Expect[*wire.ConnectionStart](c, 0)
+	c.Send(1, &wire.ChannelOpen{})
+	c.ExpectClose(505, "UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>>")
+	for _, early := range []struct {
+		channel uint16
+		m       wire.Method
+		code    uint16
+		text    string
+	}{
+		{0, &wire.ConnectionClose{ReplyCode: 200}, 504, "CHANNEL_ERROR - unexpected method in connection state opening"},
+		{1, &wire.ChannelOpen{}, 505, "UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>>"},
+	} {
+		c := conntest.Dial(t, address)
+		c.Login(conntest.DefaultStartOk())
+		c.Send(0, &wire.ConnectionTuneOk{ChannelMax: 1, FrameMax: 4096})
+		c.Send(early.channel, early.m)
+		c.ExpectClose(early.code, early.text)
+	}
 }
 
 // pipeListener hands out one end of net.Pipes: a network that synctest understands.

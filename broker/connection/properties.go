@@ -17,8 +17,8 @@ import (
 const checkedProperties = wire.HasHeaders | wire.HasReplyTo | wire.HasExpiration | wire.HasUserID
 
 // checkProperties looks at the properties that mean something to the broker, in
-// RabbitMQ's order: reply-to, expiration, CC and BCC, which say further routing
-// keys, and user-id; between the two come the keys of a topic exchange.
+// RabbitMQ's order: reply-to, expiration, delivery mode, CC and BCC, which say further
+// routing keys, and user-id; between the two come the keys of a topic exchange.
 func (ch *channel) checkProperties(m *queue.Message, x *topology.Exchange) (extra []string, err error) {
 	view := &ch.content.header.View
 	if string(view.ReplyTo) == replyTo {
@@ -30,6 +30,9 @@ func (ch *channel) checkProperties(m *queue.Message, x *topology.Exchange) (extr
 		if m.TTL, err = parseExpiration(view.Expiration); err != nil {
 			return nil, err
 		}
+	}
+	if view.DeliveryMode > deliveryModeMax {
+		return nil, fault(wire.PreconditionFailed, "invalid message: {delivery_mode_unknown,%d}", view.DeliveryMode)
 	}
 	if len(view.Headers) > emptyTable {
 		if extra, err = ch.senderSelected(m); err != nil {
@@ -46,8 +49,9 @@ func (ch *channel) checkProperties(m *queue.Message, x *topology.Exchange) (extr
 }
 
 const (
-	emptyTable    = 4               // bytes of a table without entries
-	expirationMax = 315_360_000_000 // milliseconds: ten years
+	deliveryModeMax = 2               // persistent
+	emptyTable      = 4               // bytes of a table without entries
+	expirationMax   = 315_360_000_000 // milliseconds: ten years
 )
 
 // parseExpiration reads a time to live in milliseconds (G7). RabbitMQ's texts
@@ -108,12 +112,12 @@ func (ch *channel) senderSelected(m *queue.Message) ([]string, error) {
 		return keys, nil
 	}
 	m.Blind = keys[blind:]
-	properties, err := wire.ParseProperties(m.Properties)
+	pieces, err := wire.SplitProperties(m.Properties)
 	if err != nil {
 		return nil, err
 	}
-	delete(properties.Headers, "BCC")
-	m.Properties, err = properties.Append(nil)
+	pieces.DropHeader("BCC")
+	m.Properties, err = pieces.Join(make([]byte, 0, len(m.Properties)))
 	return keys, err
 }
 

@@ -35,7 +35,7 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 	if err := topology.CheckPublish(x); err != nil {
 		return err
 	}
-	if c.header.View.Present&checkedProperties != 0 || x.Type == topology.Topic {
+	if view := &c.header.View; view.Present&checkedProperties != 0 || view.DeliveryMode > deliveryModeMax || x.Type == topology.Topic {
 		extra, err := ch.checkProperties(m, x)
 		if err != nil {
 			return err
