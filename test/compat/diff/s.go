@@ -200,27 +200,36 @@ func count(n int) string {
 func (s *S) end(ctx context.Context) {
 	s.ctx = ctx
 	quietly := func(f func()) { s.guard(func() error { f(); return nil }) }
-	for _, c := range s.conns {
-		c.net.Close()
-	}
+	s.hangUp()
+	s.side, s.sideCh = nil, nil // a program may have closed them
 	for i := len(s.cleanups) - 1; i >= 0; i-- {
 		quietly(s.cleanups[i])
 	}
 	if len(s.names) > 0 {
-		quietly(func() {
-			ch := s.aside()
-			for _, n := range s.names {
-				ch.Send(&wire.QueueDelete{Queue: n, NoWait: true})
-				ch.Send(&wire.ExchangeDelete{Exchange: n, NoWait: true})
-			}
-			ch.Do(&wire.ChannelClose{ReplyCode: 200})
-		})
+		quietly(s.deleteNames)
 	}
-	if s.side != nil {
-		s.side.net.Close()
-	}
+	s.hangUp() // cleanups connect, too
 	for _, c := range s.conns {
 		<-c.read
+	}
+}
+
+func (s *S) hangUp() {
+	for _, c := range s.conns {
+		c.net.Close()
+	}
+}
+
+// deleteNames deletes the queues and exchanges that there may be. What was
+// exclusive is on its way out and may be refused.
+func (s *S) deleteNames() {
+	ch := s.aside()
+	for _, n := range s.names {
+		for _, m := range []wire.Method{&wire.QueueDelete{Queue: n}, &wire.ExchangeDelete{Exchange: n}} {
+			if ch.Do(m); ch.closed {
+				ch = s.sideChannel()
+			}
+		}
 	}
 }
 
