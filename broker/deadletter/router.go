@@ -157,8 +157,16 @@ func (r *Router) drain(from source, l *lane) {
 	}
 }
 
+// wanted tells whether dead letters of a queue with these settings go anywhere: the
+// policy that named their exchange may have gone since they died.
+func wanted(s *queue.Settings) bool { return s.DeadLetters || s.Delays != "" }
+
 // send publishes a dead letter to the targets that do not have it yet.
 func (r *Router) send(j *job) {
+	if !wanted(&j.settings) { // else the default exchange would take it
+		j.done(nil)
+		return
+	}
 	if err := r.ready(j.ctx); err != nil {
 		j.done(err)
 		return
@@ -284,7 +292,7 @@ func (r *Router) again(j *job, cause error) {
 	time.AfterFunc(pause, func() {
 		if r.cfg.Settings != nil {
 			s, ok := r.cfg.Settings(j.settings)
-			if !ok || !s.DeadLetters && s.Delays == "" {
+			if !ok {
 				j.done(nil) // nobody wants it any more
 				return
 			}

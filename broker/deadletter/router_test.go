@@ -20,6 +20,7 @@ import (
 // fakeRoutes routes what is published to the exchange dlx to queues, and takes what has waited to after.
 type fakeRoutes struct {
 	queues, after []queue.ID
+	byDefault     []queue.ID // of the default exchange
 	later         []queue.ID
 	keys          []string // asked for
 }
@@ -28,6 +29,9 @@ func (f *fakeRoutes) Route(_, exchange, key string, also []string, _ routing.Mes
 	f.keys = append([]string{key}, also...)
 	if exchange == "dlx" {
 		r.Exchange, r.Queues, r.Delayed, r.Delay = &topology.Exchange{Name: "dlx"}, f.queues, f.later, time.Minute
+	}
+	if exchange == "" {
+		r.Exchange, r.Queues = &topology.Exchange{}, f.byDefault
 	}
 	return r
 }
@@ -170,6 +174,21 @@ func TestNothingIsDroppedForWhatTheNodeDoesNotKnowYet(t *testing.T) {
 		routes := &fakeRoutes{}
 		heard := routed(t, routes, p, letters, expired, 2*time.Minute, func(c *Config) { behind(c, routes) })
 		if !slices.Equal(p.queues(), []queue.ID{2}) || len(heard) != 1 || heard[0] != nil {
+			t.Errorf("%s: went to %v, done heard %v", name, p.queues(), heard)
+		}
+	}
+}
+
+func TestALetterOfAQueueWithoutADeadLetterExchangeGoesNowhere(t *testing.T) {
+	for name, s := range map[string]queue.Settings{
+		"its policy was cleared when letters were pending": {VHost: "/", Name: "q1"},
+		"the key that is left leads somewhere":             {VHost: "/", Name: "q1", HasDeadLetterKey: true, DeadLetterKey: "q2"},
+	} {
+		p := &fakePublisher{}
+		rejected := expired
+		rejected.Reason = queue.Rejected
+		heard := routed(t, &fakeRoutes{byDefault: []queue.ID{2}}, p, s, rejected, 0, nil)
+		if len(p.queues()) != 0 || len(heard) != 1 || heard[0] != nil {
 			t.Errorf("%s: went to %v, done heard %v", name, p.queues(), heard)
 		}
 	}
