@@ -167,7 +167,7 @@ func consuming(c *client) {
 	again := take(c, "d again", deliveries)
 	same(c, "again", fmt.Sprint(string(again.Body), again.Redelivered, again.ConsumerTag, again.DeliveryTag), fmt.Sprint("d", true, "one", 5))
 	c.must(ch.Cancel("one", false))
-	c.must(ch.Recover(true))
+	c.must(ch.Recover(true)) //lint:ignore SA1019 what the library exposes is tried
 	c.arrived(admin, q, 1)
 	cancelled := ch.NotifyCancel(make(chan string, 1))
 	deliveries, err = ch.Consume(q, "", true, true, false, false, amqp.Table{"x-priority": int32(3)})
