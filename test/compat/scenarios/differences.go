@@ -199,9 +199,10 @@ func flagsOfQuorum() []Scenario {
 			ch.Consume(q, "second", nil)
 			ch.Publish("", q, P{}, "1")
 			ch.Publish("", q, P{}, "2")
-			ch.Ack(ch.Expect().Tag())
+			ch.Expect()
+			ch.Quiet(q)
 			ch.Do(&wire.BasicCancel{ConsumerTag: "first"})
-			ch.ExpectN(2)
+			ch.Expect()
 		}},
 		{Name: "Q1,H14,Q3/a prefetch of the channel and a quorum queue", Kinds: []Kind{Quorum}, Run: func(s *S) {
 			ch := s.Connect().Channel()

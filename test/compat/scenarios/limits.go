@@ -186,7 +186,7 @@ func consumerTimeouts() []Scenario {
 			c1.1 > queue q
 			c1.1 < queue.declare-ok queue=q message-count=0 consumer-count=0
 			put exchange="" key=q "1"
-			c2 connects
+			c2 connects without consumer_cancel_notify
 			c2.1 > basic.consume queue=q consumer-tag=tag arguments={x-consumer-timeout=I:500}
 			c2.1 < basic.consume-ok consumer-tag=tag
 			c2.1 < basic.deliver consumer-tag=tag delivery-tag=1 exchange="" routing-key=q "1"
