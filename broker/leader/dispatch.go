@@ -200,7 +200,7 @@ func (f *search) in(st *queue.State) {
 		if f.it, f.ok = f.q.item(sq); !f.ok {
 			return
 		}
-		if it := &f.it; !it.Deadline.IsZero() &&
+		if it := &f.it; !it.Deadline.IsZero() && f.q.mortal() &&
 			f.q.ends.over(it.Seq, it.Deadline.UnixNano(), time.Now().UnixNano(), true) {
 			f.q.take(*it)
 			f.over = append(f.over, *it)

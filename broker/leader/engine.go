@@ -264,7 +264,7 @@ func (e *Engine) refresh(q *served) bool {
 
 // configured lets new settings have their effect on what is there.
 func (e *Engine) configured(q *served, before queue.Settings) {
-	if before.MessageTTL != q.settings.MessageTTL {
+	if before.MessageTTL != q.settings.MessageTTL || before.Name != q.settings.Name {
 		q.ends.restart()
 	}
 	if before.Expires != q.settings.Expires {

@@ -31,10 +31,13 @@ type lifetimes struct {
 	aged    uint64 // numbers <= aged have reached the queue's TTL, or were gone
 }
 
-// mortal tells whether messages of q end by themselves.
-func (q *served) mortal() bool { return q.ends.timed || q.settings.MessageTTL.Set }
+// mortal tells whether messages of q end by themselves. A queue that was made by a
+// publish, and is not configured yet, keeps them: they may have to be passed on.
+func (q *served) mortal() bool {
+	return (q.ends.timed || q.settings.MessageTTL.Set) && q.settings.Name != ""
+}
 
-// restart looks at all messages anew: the queue's TTL has changed.
+// restart looks at all messages anew: the queue's TTL has changed, or it is known now.
 func (l *lifetimes) restart() { l.scanned, l.aged, l.own = 0, 0, nil }
 
 // over tells whether a message's time is over; when somebody waits it is not before

@@ -8,6 +8,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/transient"
 )
 
 var dying = queue.Settings{DeadLetters: true, DeadLetterExchange: "dlx"}
@@ -210,5 +211,29 @@ func TestABacklogExpires(t *testing.T) {
 		if n := r.messages(); n != 0 {
 			t.Fatalf("%d messages left", n)
 		}
+	})
+}
+
+// A publish that is faster than Configure makes its queue. What is to become of a
+// message whose time is over nobody knows until then: it may have to be passed on.
+func TestNothingExpiresBeforeTheQueueIsConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, session: queue.Session{Incarnation: 1, Epoch: 1}}
+		r.log = transient.NewLog(1<<30, func(touched []queue.ID) { r.engine.Applied(touched) })
+		r.start(leader.Config{})
+		defer func() { r.end() }()
+		r.send(mortal("delayed", 10*time.Millisecond), mortal("read", 10*time.Millisecond))
+		time.Sleep(5 * time.Second)
+		want(t, "not configured", r.letters.take())
+		if n := r.messages(); n != 2 {
+			t.Fatalf("%d messages", n)
+		}
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Get{Sub: 1, Queue: q1})
+		want(t, "nor when somebody asks", o.take(), "1:got true delayed left 1")
+		request(t, at, settle(1, 1, leader.Requeue, 1, 1))
+		synctest.Wait()
+		r.configure(queue.Settings{Delays: "x"})
+		want(t, "configured", r.letters.take(), "q1:delayed expired", "q1:read expired")
 	})
 }
