@@ -91,6 +91,7 @@ type PublishReply struct {
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Status        uint32                 `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"` // broker/queue's Status
 	Refused       []uint32               `protobuf:"varint,3,rep,packed,name=refused,proto3" json:"refused,omitempty"`
+	Sealed        []uint64               `protobuf:"varint,4,rep,packed,name=sealed,proto3" json:"sealed,omitempty"` // queues that took nothing, for they are being deleted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +143,13 @@ func (x *PublishReply) GetStatus() uint32 {
 func (x *PublishReply) GetRefused() []uint32 {
 	if x != nil {
 		return x.Refused
+	}
+	return nil
+}
+
+func (x *PublishReply) GetSealed() []uint64 {
+	if x != nil {
+		return x.Sealed
 	}
 	return nil
 }
@@ -1850,11 +1858,12 @@ const file_edge_proto_rawDesc = "" +
 	"\x0ePublishRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\fR\x05batch\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\x04R\x03seq\"R\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"j\n" +
 	"\fPublishReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\rR\x06status\x12\x18\n" +
-	"\arefused\x18\x03 \x03(\rR\arefused\"1\n" +
+	"\arefused\x18\x03 \x03(\rR\arefused\x12\x16\n" +
+	"\x06sealed\x18\x04 \x03(\x04R\x06sealed\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"\xef\x01\n" +

@@ -13,10 +13,7 @@ type moment struct {
 // others to refused.
 func (q *Queue) publish(m moment, l *load, refused []uint32) []uint32 {
 	s := l.section
-	switch {
-	case q.sealed:
-		return appendOrdinals(refused, s.First, s.Count)
-	case q.settings.refuses() && !q.fit(0, 0, uint64(s.Count), s.Bytes):
+	if q.settings.refuses() && !q.fit(0, 0, uint64(s.Count), s.Bytes) {
 		return q.publishUntilFull(m, l, refused)
 	}
 	q.take(m, l, 0, s.Count, s.Bytes)

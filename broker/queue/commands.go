@@ -78,7 +78,8 @@ type Held struct {
 }
 
 // Seal makes the queue take no further messages, as the first step of its deletion: what is
-// published to it from then on is confirmed and dropped. The answer's Count is what the queue
+// published to it from then on is answered with Answer.Sealed, for its publisher to confirm
+// when the deletion has come about. The answer's Count is what the queue
 // holds beside Held, which is out with consumers. With IfEmpty it seals only when that is
 // nothing, so a Count above zero means that it did not: nothing is lost in between.
 type Seal struct {

@@ -102,8 +102,11 @@ type Answer struct {
 	Status Status
 	// Seq is the session's last applied batch (publish).
 	Seq uint64
-	// Refused are the ordinals that no queue took (publish).
+	// Refused are the ordinals that a full queue did not take (publish).
 	Refused []uint32
+	// Sealed are the queues that took nothing of the batch because they are being
+	// deleted, ascending (publish).
+	Sealed []ID
 	// Count is how many messages the command concerned: settled, requeued, purged or
 	// forgotten ones, or dead letters; for Requeue and Seal see there.
 	Count uint64

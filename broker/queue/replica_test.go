@@ -66,15 +66,21 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 		p = progress{epoch: s.Epoch}
 	}
 	if seq <= p.seq {
-		return Answer{Status: Repeated, Seq: p.seq, Refused: p.refusedOf(seq)}
+		refused, sealed := p.refusedOf(seq)
+		return Answer{Status: Repeated, Seq: p.seq, Refused: refused, Sealed: sealed}
 	}
 	if seq > p.seq+1 {
 		return Answer{Status: Gap, Seq: p.seq}
 	}
 	var refused []uint32
+	var sealed []ID
 	for i, sm := range sent {
 		taken := true
 		for _, id := range sm.to {
+			if m.queue(id).sealed {
+				sealed = append(sealed, id)
+				continue
+			}
 			taken = m.queue(id).take(sm, Ref{index, ordinals[i]}, at) && taken
 		}
 		if !taken {
@@ -82,9 +88,11 @@ func (m *model) publish(index uint64, at time.Time, s Session, seq uint64, sent 
 		}
 	}
 	slices.Sort(refused)
-	p.advance(seq, refused)
+	slices.Sort(sealed)
+	sealed = slices.Compact(sealed)
+	p.advance(seq, refused, sealed)
 	m.sessions[s.Incarnation] = p
-	return Answer{Status: Applied, Seq: seq, Refused: refused}
+	return Answer{Status: Applied, Seq: seq, Refused: refused, Sealed: sealed}
 }
 
 func (q *modelQueue) bytes() (n uint64) {
@@ -107,10 +115,7 @@ func (q *modelQueue) take(sm sentMessage, ref Ref, at time.Time) bool {
 	if q.settings.MaxPriority > 0 || q.settings == (Settings{}) {
 		msg.priority = sm.priority
 	}
-	switch {
-	case q.sealed:
-		return false
-	case q.settings.Overflow != DropHead && q.overflows(sm.size):
+	if q.settings.Overflow != DropHead && q.overflows(sm.size) {
 		if q.settings.Overflow == RejectPublishDLX && q.settings.DeadLetters {
 			q.bury(0, msg, MaxLen, at)
 		}

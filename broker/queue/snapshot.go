@@ -14,7 +14,7 @@ import (
 //
 //	version u8 = 1
 //	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv, batches with refusals uv
-//	batch with refusals: seq uv, ordinals uv, each uv
+//	batch with refusals: seq uv, ordinals uv, each uv, sealed queues uv, each uv
 //	queues uv, by id: id uv as the step from the one before, settings, sealed u8, next uv,
 //	    mark uv, bytes uv, held messages uv, held bytes uv, runs uv, last dead letter uv, runs of dead letters uv
 //	run: flags u8, index as a step, zigzag uv, appended-at as a step, zigzag uv,
@@ -86,6 +86,10 @@ func (s *State) appendSessions(dst []byte) []byte {
 			dst = binary.AppendUvarint(dst, uint64(len(r.ordinals)))
 			for _, o := range r.ordinals {
 				dst = binary.AppendUvarint(dst, uint64(o))
+			}
+			dst = binary.AppendUvarint(dst, uint64(len(r.sealed)))
+			for _, id := range r.sealed {
+				dst = binary.AppendUvarint(dst, uint64(id))
 			}
 		}
 	}
@@ -427,16 +431,22 @@ func (r *reader) refusals(p *progress) error {
 			return malformed("order of refusals")
 		}
 		before = f.seq
-		n := r.countUvarint(1)
-		if n == 0 {
-			return malformed("refusals of nothing")
-		}
-		f.ordinals = make([]uint32, n)
-		for i := range f.ordinals {
-			f.ordinals[i] = r.uvarint32()
-			if i > 0 && f.ordinals[i] <= f.ordinals[i-1] {
+		for range r.countUvarint(1) {
+			o := r.uvarint32()
+			if n := len(f.ordinals); n > 0 && o <= f.ordinals[n-1] {
 				return malformed("order of refused ordinals")
 			}
+			f.ordinals = append(f.ordinals, o)
+		}
+		for range r.countUvarint(1) {
+			id := ID(r.uvarint())
+			if n := len(f.sealed); id == 0 || n > 0 && id <= f.sealed[n-1] {
+				return malformed("order of sealed queues")
+			}
+			f.sealed = append(f.sealed, id)
+		}
+		if len(f.ordinals) == 0 && len(f.sealed) == 0 {
+			return malformed("refusals of nothing")
 		}
 		p.refused = append(p.refused, f)
 	}

@@ -29,10 +29,11 @@ type progress struct {
 	refused    []refusal // ascending
 }
 
-// refusal are the ordinals of a batch that were refused.
+// refusal are the ordinals of a batch that were refused, and the queues that were sealed.
 type refusal struct {
 	seq      uint64
 	ordinals []uint32
+	sealed   []ID
 }
 
 // refusalsKept is how many batches back refusals are remembered: more than an edge has
@@ -40,25 +41,25 @@ type refusal struct {
 const refusalsKept = 64
 
 // refusedOf is what was refused of an earlier batch.
-func (p *progress) refusedOf(seq uint64) []uint32 {
+func (p *progress) refusedOf(seq uint64) (ordinals []uint32, sealed []ID) {
 	for _, r := range p.refused {
 		if r.seq == seq {
-			return slices.Clone(r.ordinals)
+			return slices.Clone(r.ordinals), slices.Clone(r.sealed)
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // advance notes the next batch and what was refused of it. Slices that a copy of p has are not changed.
-func (p *progress) advance(seq uint64, ordinals []uint32) {
+func (p *progress) advance(seq uint64, ordinals []uint32, sealed []ID) {
 	p.seq = seq
 	old := 0
 	for old < len(p.refused) && p.refused[old].seq+refusalsKept <= seq {
 		old++
 	}
 	p.refused = slices.Clip(p.refused[old:])
-	if len(ordinals) > 0 {
-		p.refused = append(p.refused, refusal{seq, ordinals})
+	if len(ordinals) > 0 || len(sealed) > 0 {
+		p.refused = append(p.refused, refusal{seq, ordinals, sealed})
 	}
 	if len(p.refused) == 0 {
 		p.refused = nil
@@ -133,8 +134,8 @@ func (s *State) touch(q *Queue) {
 // publish appends a batch unless its session has come that far already. A queue that is not
 // here yet is made: its definition can be known to publishers before its Configure is
 // applied, and a message that was taken in between must not be lost (one that was deleted
-// is forgotten again by the leader's reconciler). A sealed queue refuses: should its
-// deletion not come about, nothing was confirmed and dropped.
+// is forgotten again by the leader's reconciler). A sealed queue takes nothing, and the
+// answer says so: should its deletion not come about, nothing was confirmed and dropped.
 func (s *State) publish(m moment, c Publish) Answer {
 	p := s.sessions[c.Session.Incarnation]
 	switch {
@@ -147,9 +148,11 @@ func (s *State) publish(m moment, c Publish) Answer {
 	case c.Seq == 0 || c.Seq > p.seq+1:
 		return Answer{Status: Gap, Seq: p.seq} // a newer epoch takes over with its first batch, not here
 	case c.Seq <= p.seq:
-		return Answer{Status: Repeated, Seq: p.seq, Refused: p.refusedOf(c.Seq)}
+		refused, sealed := p.refusedOf(c.Seq)
+		return Answer{Status: Repeated, Seq: p.seq, Refused: refused, Sealed: sealed}
 	}
 	var refused []uint32
+	var sealed []ID
 	for i := range c.Sections {
 		s.load.open(c.batch, &c.Sections[i])
 		before := len(refused)
@@ -158,6 +161,10 @@ func (s *State) publish(m moment, c Publish) Answer {
 			if q == nil {
 				q = newQueue(id)
 				s.queues[id] = q
+			}
+			if q.sealed {
+				sealed = append(sealed, id)
+				continue
 			}
 			next, died := q.next, q.died
 			refused = q.publish(m, &s.load, refused)
@@ -171,9 +178,11 @@ func (s *State) publish(m moment, c Publish) Answer {
 		}
 	}
 	s.load.open(nil, nil) // a large batch must not outlive its entry
-	p.advance(c.Seq, refused)
+	slices.Sort(sealed)   // sections may share queues
+	sealed = slices.Compact(sealed)
+	p.advance(c.Seq, refused, sealed)
 	s.sessions[c.Session.Incarnation] = p
-	return Answer{Status: Applied, Seq: p.seq, Refused: slices.Clone(refused)}
+	return Answer{Status: Applied, Seq: p.seq, Refused: slices.Clone(refused), Sealed: slices.Clone(sealed)}
 }
 
 func (s *State) configure(c Configure) Answer {

@@ -7,8 +7,8 @@ import (
 )
 
 // A batch that is sent again is answered as it was before: what a sealed queue
-// refused stays refused, also after a restart.
-func TestARepeatedBatchIsRefusedAsBefore(t *testing.T) {
+// did not take it does not take, also after a restart.
+func TestARepeatedBatchIsAnsweredAsBefore(t *testing.T) {
 	var b Builder
 	for range 3 {
 		b.Add([]ID{1}, &Message{TTL: NoTTL})
@@ -22,8 +22,8 @@ func TestARepeatedBatchIsRefusedAsBefore(t *testing.T) {
 	s := NewState()
 	s.Apply(Entry{Index: 1, AppendedAt: time.Now(), Commands: []Command{Configure{Queue: 1}, Configure{Queue: 2}, Seal{Queue: 1}}})
 	first, _ := s.Apply(Entry{Index: 2, AppendedAt: time.Now(), Commands: publish})
-	want := []uint32{0, 1, 2}
-	if first[0].Status != Applied || !slices.Equal(first[0].Refused, want) {
+	want := []ID{1}
+	if first[0].Status != Applied || first[0].Refused != nil || !slices.Equal(first[0].Sealed, want) {
 		t.Fatalf("first: %+v", first[0])
 	}
 	if s, err = RestoreState(s.AppendSnapshot(nil)); err != nil {
@@ -31,10 +31,10 @@ func TestARepeatedBatchIsRefusedAsBefore(t *testing.T) {
 	}
 	s.Apply(Entry{Index: 3, AppendedAt: time.Now(), Commands: []Command{Unseal{Queue: 1}}})
 	again, _ := s.Apply(Entry{Index: 4, AppendedAt: time.Now(), Commands: publish})
-	if again[0].Status != Repeated || !slices.Equal(again[0].Refused, want) {
+	if again[0].Status != Repeated || !slices.Equal(again[0].Sealed, want) {
 		t.Fatalf("again: %+v", again[0])
 	}
 	if n := s.Queue(1).Messages(); n != 0 {
-		t.Fatalf("%d messages in the queue that refused", n)
+		t.Fatalf("%d messages in the queue that was sealed", n)
 	}
 }

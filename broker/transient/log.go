@@ -154,6 +154,11 @@ func (l *Log) count(c queue.Command, a queue.Answer) {
 		}
 		for i := range c.Sections {
 			l.live += uint64(c.Sections[i].Count) * uint64(len(c.Sections[i].Queues))
+			for _, id := range c.Sections[i].Queues {
+				if slices.Contains(a.Sealed, id) {
+					l.settled += uint64(c.Sections[i].Count)
+				}
+			}
 		}
 		l.settled += uint64(len(a.Refused))
 	case queue.Settle:

@@ -80,6 +80,7 @@ type Edge struct {
 	running     sync.WaitGroup
 	ended       bool
 	subs        uint64 // last subscription number given
+	dying       dying
 }
 
 // New makes an edge.
@@ -129,6 +130,7 @@ func (e *Edge) follow(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		e.attendDying()
 		e.mu.RLock()
 		for t, s := range e.sessions {
 			if id, hosted := e.cfg.Local.Leader(t.Group); t.Group != 0 && hosted && id != "" {
@@ -144,11 +146,13 @@ func (e *Edge) follow(ctx context.Context) {
 	}
 }
 
-// Forget drops what is remembered of a deleted queue.
+// Forget drops what is remembered of a deleted queue, and confirms what was
+// published to it while it was being deleted.
 func (e *Edge) Forget(id queue.ID) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	delete(e.targets, id)
+	e.mu.Unlock()
+	e.dying.gone(id)
 }
 
 // target finds where a queue is served. It never changes in a queue's life, so it is remembered.

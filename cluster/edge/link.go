@@ -60,7 +60,11 @@ func (s *session) connectRemote(ctx context.Context, node string) (*publishLink,
 			if err != nil {
 				return
 			}
-			s.answered(link, queue.Answer{Status: queue.Status(r.Status), Refused: r.Refused}, r.Seq, nil)
+			a := queue.Answer{Status: queue.Status(r.Status), Refused: r.Refused}
+			for _, id := range r.Sealed {
+				a.Sealed = append(a.Sealed, queue.ID(id))
+			}
+			s.answered(link, a, r.Seq, nil)
 		}
 	})
 	return link, nil

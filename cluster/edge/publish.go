@@ -22,7 +22,8 @@ type Confirms interface {
 }
 
 var (
-	// ErrRefused: a queue refused the message (its limit, or it is being deleted).
+	// ErrRefused: a queue refused the message, by its limit, or because it was being
+	// deleted and stays.
 	ErrRefused = errors.New("refused by the queue")
 	// ErrLost: a transient queue's node is gone, with the message.
 	ErrLost = errors.New("the queue's node is gone")
@@ -114,6 +115,9 @@ func complete(receipts []Receipt, refused []int, err error) {
 	}
 	for i, r := range receipts {
 		if r.Confirms == nil {
+			if len(refused) > 0 && refused[0] == i {
+				refused = refused[1:]
+			}
 			continue
 		}
 		if len(refused) > 0 && refused[0] == i {

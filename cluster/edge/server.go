@@ -70,7 +70,11 @@ func (s *Server) batches(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.P
 				fail()
 				return
 			}
-			replies.put(&pb.PublishReply{Seq: seq, Status: uint32(a.Status), Refused: a.Refused})
+			reply := &pb.PublishReply{Seq: seq, Status: uint32(a.Status), Refused: a.Refused}
+			for _, id := range a.Sealed {
+				reply.Sealed = append(reply.Sealed, uint64(id))
+			}
+			replies.put(reply)
 		})
 	}
 }

@@ -273,7 +273,11 @@ func (s *session) answered(link *publishLink, a queue.Answer, seq uint64, err er
 		s.poke()
 	}
 	s.budget.release(f.bytes)
-	complete(f.receipts, f.refused(a.Refused), nil)
+	refused := f.refused(a.Refused)
+	if len(a.Sealed) > 0 {
+		s.e.await(f, a.Sealed, refused)
+	}
+	complete(f.receipts, refused, nil)
 }
 
 // refused turns ordinals into arrival numbers.
@@ -283,13 +287,18 @@ func (f *flight) refused(ordinals []uint32) []int {
 	}
 	list := make([]int, len(ordinals))
 	for i, o := range ordinals {
-		list[i] = int(o)
-		if f.arrival != nil {
-			list[i] = f.arrival[o]
-		}
+		list[i] = f.arrived(o)
 	}
 	slices.Sort(list)
 	return list
+}
+
+// arrived is the arrival number of the message with this ordinal.
+func (f *flight) arrived(ordinal uint32) int {
+	if f.arrival != nil {
+		return f.arrival[ordinal]
+	}
+	return int(ordinal)
 }
 
 func arrivals(b *queue.Builder, n int) []int {

@@ -133,7 +133,7 @@ func (h *Subscription) Settle(kind leader.Answer, ranges []queue.Range) {
 	s.answer(kind, ranges)
 }
 
-// Credit lets the leader send that much more.
+// Credit lets the leader send that much more, or less where it is negative.
 func (h *Subscription) Credit(messages int, bytes int64) {
 	s := h.s
 	s.a.mu.Lock()
@@ -141,7 +141,7 @@ func (h *Subscription) Credit(messages int, bytes int64) {
 	if s.state != standing && s.state != asking {
 		return
 	}
-	low := s.consumer.Messages >= 0 && s.messages*2 <= s.consumer.Messages || s.bytes*2 <= s.consumer.Bytes
+	low := messages < 0 || bytes < 0 || s.consumer.Messages >= 0 && s.messages*2 <= s.consumer.Messages || s.bytes*2 <= s.consumer.Bytes
 	s.messages += messages
 	s.bytes += bytes
 	s.credit.Messages += messages
