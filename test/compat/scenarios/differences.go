@@ -198,10 +198,9 @@ func flagsOfQuorum() []Scenario {
 			ch.Consume(q, "first", nil)
 			ch.Consume(q, "second", nil)
 			ch.Publish("", q, P{}, "1")
-			ch.Publish("", q, P{}, "2")
 			ch.Expect()
-			ch.Quiet(q)
 			ch.Do(&wire.BasicCancel{ConsumerTag: "first"})
+			ch.Publish("", q, P{}, "2")
 			ch.Expect()
 		}},
 		{Name: "Q1,H14,Q3/a prefetch of the channel and a quorum queue", Kinds: []Kind{Quorum}, Run: func(s *S) {
