@@ -56,7 +56,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	want := leader.Consumer{
 		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority, Arguments: m.Arguments,
-		Messages: ch.join(k), Bytes: k.window, Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
+		Messages: ch.join(k), Bytes: k.firstBytes(), Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
@@ -142,7 +142,7 @@ func (ch *channel) handBack(k *consumer, unseen []queue.Range, bytes int64) {
 	}
 	credit := k.topUp()
 	ch.out.mu.Unlock()
-	if credit > 0 || bytes > 0 {
+	if credit != 0 || bytes != 0 {
 		k.sub.Credit(credit, bytes)
 	}
 }

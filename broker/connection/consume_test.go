@@ -230,9 +230,30 @@ func TestC2Flow(t *testing.T) {
 		t.Error("flow-ok says active")
 	}
 	fill(c, 1, "q", 0, 5)
-	nothing(c, 1, "q")
+	if ready, _ := c.Counts(1, "q"); ready != 5 {
+		t.Errorf("%d ready, want 5", ready)
+	}
+	c.Channel(2) // C2: the others have it
+	c.Consume(2, &wire.BasicConsume{Queue: "q"})
+	expectDeliveries(t, c, 2, 0, 5, false)
+	c.Send(2, &wire.ChannelClose{})
+	conntest.Expect[*wire.ChannelCloseOk](c, 2)
+	c.Declare(1, &wire.QueueDeclare{Queue: "r"})
+	c.Consume(1, &wire.BasicConsume{Queue: "r", NoAck: true}) // has no credit, either
+	fill(c, 1, "r", 5, 10)
+	if ready, _ := c.Counts(1, "r"); ready != 5 {
+		t.Errorf("%d ready, want 5", ready)
+	}
+	c.Send(1, &wire.ChannelFlow{Active: false}, &wire.ChannelFlow{Active: false}) // once more changes nothing
+	conntest.Expect[*wire.ChannelFlowOk](c, 1)
+	conntest.Expect[*wire.ChannelFlowOk](c, 1)
+	c.Send(1, &wire.QueuePurge{Queue: "r"}, &wire.ChannelFlow{Active: true})
+	conntest.Expect[*wire.QueuePurgeOk](c, 1)
+	conntest.Expect[*wire.ChannelFlowOk](c, 1)
+	expectDeliveries(t, c, 1, 0, 5, true)
 	c.Send(1, &wire.ChannelFlow{Active: true})
 	conntest.Expect[*wire.ChannelFlowOk](c, 1)
+	fill(c, 1, "r", 0, 5)
 	expectDeliveries(t, c, 1, 0, 5, false)
 }
 

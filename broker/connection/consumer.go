@@ -38,7 +38,7 @@ type consumer struct {
 
 	// Guarded by the outbox.
 	granted  int               // message credit that the queue's leader has
-	waiting  []leader.Delivery // came before consume-ok or while the channel is paused
+	waiting  []leader.Delivery // came before consume-ok, or without acknowledgements while the channel is paused
 	started  bool              // consume-ok is sent
 	returns  int               // calls of Deliver that are handing back messages
 	refusing bool              // hands all back until no credit is left, to keep the order
@@ -72,6 +72,10 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 			bytes += ds[i].Cost()
 			k.granted--
 			k.refusing = true
+		case k.ch.paused && k.started && !k.noAck && len(k.waiting) == 0:
+			unseen = addSeq(unseen, ds[i].Seq)
+			bytes += ds[i].Cost()
+			k.granted--
 		case !k.flowing() || len(k.waiting) > 0:
 			k.waiting = append(k.waiting, ds[i])
 		default:

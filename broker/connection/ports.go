@@ -75,7 +75,7 @@ type Subscription interface {
 	Settle(answer leader.Answer, ranges []queue.Range)
 	// Settled returns when the answers given so far are committed and applied.
 	Settled(ctx context.Context) error
-	// Credit lets the consumer have that much more.
+	// Credit lets the consumer have that much more, or less where it is negative.
 	Credit(messages int, bytes int64)
 	// Cancel ends the deliveries: when it returns no further one comes. What was
 	// delivered stays held.
@@ -103,7 +103,7 @@ type Authenticator interface {
 // Alarms knows where room is short. Config.Alarms may be nil: nowhere.
 type Alarms interface {
 	// Blocked tells whether a message for the queues of to has to wait, and why, in
-	// RabbitMQ's words: "low on memory", "low on disk", "low on memory & disk".
+	// RabbitMQ's words: "low on memory", "low on disk", "low on disk & memory".
 	// changed is closed when the answer may have become another. Every publish asks,
 	// so without an alarm anywhere it must cost next to nothing.
 	Blocked(to []queue.ID) (reason string, changed <-chan struct{}, blocked bool)

@@ -5,7 +5,10 @@ import (
 	"github.com/warrenmq/warren/broker/wire"
 )
 
-// flow pauses or resumes the channel's deliveries (C2).
+// flow pauses or resumes the channel's deliveries (C2). While it is paused its
+// consumers have no byte credit, so that messages stay ready or go to others; what
+// is on its way here goes back. A consumer without acknowledgements has it for good:
+// that waits.
 func (ch *channel) flow(active bool) {
 	type back struct {
 		k      *consumer
@@ -15,10 +18,16 @@ func (ch *channel) flow(active bool) {
 	var backs []back
 	o := ch.out
 	o.mu.Lock()
+	change := ch.paused == active
 	ch.paused = !active
-	o.put(wire.AppendMethodFrame(nil, ch.id, &wire.ChannelFlowOk{Active: active}))
+	if active {
+		o.put(wire.AppendMethodFrame(nil, ch.id, &wire.ChannelFlowOk{Active: true}))
+	}
 	for _, k := range ch.consumers {
 		unseen, bytes := k.flush()
+		if change {
+			bytes += k.allowance()
+		}
 		backs = append(backs, back{k, unseen, bytes})
 	}
 	wake := o.rouse()
@@ -27,6 +36,26 @@ func (ch *channel) flow(active bool) {
 	for _, b := range backs {
 		ch.handBack(b.k, b.unseen, b.bytes)
 	}
+	if !active {
+		ch.send(&wire.ChannelFlowOk{})
+	}
+}
+
+// firstBytes is the byte credit that a consumer starts with.
+func (k *consumer) firstBytes() int64 {
+	if k.ch.paused {
+		return 0
+	}
+	return k.window
+}
+
+// allowance is the byte credit that a consumer gets, or loses, when its channel goes
+// on or is paused. The outbox is locked.
+func (k *consumer) allowance() int64 {
+	if k.ch.paused {
+		return -k.window
+	}
+	return k.window
 }
 
 // qos sets a prefetch: for consumers to come, or for all of the channel together (H14).

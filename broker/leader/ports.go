@@ -217,7 +217,7 @@ type Settle struct {
 	Ranges []queue.Range
 }
 
-// Credit lets Sub have that much more.
+// Credit lets Sub have that much more, or less where it is negative.
 type Credit struct {
 	Sub      uint64
 	Messages int
