@@ -152,10 +152,9 @@ func framing() []Scenario {
 			c := s.Connect(ManualClose())
 			ch := c.Channel()
 			ch.Do(&wire.QueueDeclare{Queue: s.Name("none"), Passive: true})
-			ch.Send(&wire.ChannelOpen{})
-			ch.Send(&wire.ChannelCloseOk{})
-			ch.Open()
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Exclusive: true})
+			ch.Do(&wire.ChannelOpen{}) // RabbitMQ may take a close-ok that follows before it tells of this
+			c.Send(&wire.ConnectionCloseOk{})
+			c.Next()
 		}},
 		{Name: "A5/the number is free after close-ok", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
