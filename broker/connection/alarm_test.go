@@ -60,7 +60,7 @@ func withAlarms(t *testing.T, f func(t *testing.T, a *alarms, b *conntest.Broker
 // are not concerned; it is told when there is room again, and each time anew.
 func TestB18Blocked(t *testing.T) {
 	withAlarms(t, func(t *testing.T, a *alarms, b *conntest.Broker, l *connection.Listener, c *conntest.Client) {
-		for _, reason := range []string{"low on memory", "low on memory & disk"} {
+		for _, reason := range []string{"low on memory", "low on disk & memory"} {
 			a.set(b, "short", reason)
 			fill(c, 1, "roomy", 0, 1)
 			c.Counts(1, "roomy")

@@ -30,7 +30,7 @@ func (k Kind) Reason() string {
 	case Disk:
 		return "low on disk"
 	case Memory | Disk:
-		return "low on memory & disk"
+		return "low on disk & memory"
 	}
 	return ""
 }

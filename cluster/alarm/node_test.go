@@ -104,7 +104,7 @@ func TestANodeThatIsShortHoldsBackItsOwnQueues(t *testing.T) {
 		}{
 			{"at the limits", 600, 50_000_000, ""},
 			{"memory beyond", 601, 50_000_000, "low on memory"},
-			{"and disk below", 601, 49_999_999, "low on memory & disk"},
+			{"and disk below", 601, 49_999_999, "low on disk & memory"},
 			{"memory back, without hysteresis", 600, 49_999_999, "low on disk"},
 			{"all well", 1, 60_000_000, ""},
 		} {
@@ -144,7 +144,7 @@ func TestAMajorityOfTheReplicasHoldsBackAQueue(t *testing.T) {
 		a.Heard("a", Disk) // leads queue 2 and keeps queue 3
 		check(map[queue.ID]string{2: "low on disk", 3: "low on disk"})
 		a.Heard("b", Memory) // and now two of three replicas
-		check(map[queue.ID]string{1: "low on memory & disk", 2: "low on memory & disk", 3: "low on disk", 5: "low on memory & disk"})
+		check(map[queue.ID]string{1: "low on disk & memory", 2: "low on memory & disk", 3: "low on disk", 5: "low on memory & disk"})
 		a.Gone("a")
 		check(nil)
 		if got := a.Nodes(); len(got) != 1 || got["b"] != Memory {

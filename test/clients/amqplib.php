@@ -401,7 +401,7 @@ $blocked = ['connection_blocked' => function () {
         }
         return count($told) > 0;
     }, 30);
-    same('reason', in_array($told[0], ['low on memory', 'low on disk', 'low on memory & disk'], true), true);
+    same('reason', in_array($told[0], ['low on memory', 'low on disk', 'low on disk & memory'], true), true);
     same('blocked', $c->isBlocked(), true);
     echo "at blocked\n";
     pump($ch, 'unblocked', function () use (&$told) {

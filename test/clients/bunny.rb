@@ -347,7 +347,7 @@ CASES["blocked"] << ["connection_blocked", lambda {
   trying = c.create_channel
   wait_for("blocked", 30) { trying.basic_publish("x", "", q.name) && !told.empty? }
   reason = told.pop
-  raise "reason #{reason}" unless ["low on memory", "low on disk", "low on memory & disk"].include?(reason)
+  raise "reason #{reason}" unless ["low on memory", "low on disk", "low on disk & memory"].include?(reason)
   same("blocked", c.blocked?, true)
   puts "at blocked"
   same("unblocked", Timeout.timeout(30) { told.pop }, nil)

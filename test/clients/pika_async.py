@@ -306,7 +306,7 @@ async def blocked_connection():
         return not reasons.empty()
     await so("blocked", blocked_now, 30)
     reason = reasons.get_nowait()
-    assert reason in ("low on memory", "low on disk", "low on memory & disk"), reason
+    assert reason in ("low on memory", "low on disk", "low on disk & memory"), reason
     mark("blocked")
     await asyncio.wait_for(over.wait(), 30)
     s.channel.basic_publish("", q, b"after")
