@@ -216,6 +216,7 @@ var Bootstrap_ServiceDesc = grpc.ServiceDesc{
 const (
 	Meta_Forward_FullMethodName      = "/warren.v1.Meta/Forward"
 	Meta_AwaitApplied_FullMethodName = "/warren.v1.Meta/AwaitApplied"
+	Meta_ReadIndex_FullMethodName    = "/warren.v1.Meta/ReadIndex"
 )
 
 // MetaClient is the client API for Meta service.
@@ -229,6 +230,8 @@ type MetaClient interface {
 	// AwaitApplied answers when the node has applied the index, or at the
 	// deadline, with what it has applied.
 	AwaitApplied(ctx context.Context, in *MetaAwaitAppliedRequest, opts ...grpc.CallOption) (*MetaAwaitAppliedResponse, error)
+	// ReadIndex asks the leader how far the log is committed, and whether it leads still.
+	ReadIndex(ctx context.Context, in *MetaReadIndexRequest, opts ...grpc.CallOption) (*MetaReadIndexResponse, error)
 }
 
 type metaClient struct {
@@ -259,6 +262,16 @@ func (c *metaClient) AwaitApplied(ctx context.Context, in *MetaAwaitAppliedReque
 	return out, nil
 }
 
+func (c *metaClient) ReadIndex(ctx context.Context, in *MetaReadIndexRequest, opts ...grpc.CallOption) (*MetaReadIndexResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MetaReadIndexResponse)
+	err := c.cc.Invoke(ctx, Meta_ReadIndex_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MetaServer is the server API for Meta service.
 // All implementations must embed UnimplementedMetaServer
 // for forward compatibility.
@@ -270,6 +283,8 @@ type MetaServer interface {
 	// AwaitApplied answers when the node has applied the index, or at the
 	// deadline, with what it has applied.
 	AwaitApplied(context.Context, *MetaAwaitAppliedRequest) (*MetaAwaitAppliedResponse, error)
+	// ReadIndex asks the leader how far the log is committed, and whether it leads still.
+	ReadIndex(context.Context, *MetaReadIndexRequest) (*MetaReadIndexResponse, error)
 	mustEmbedUnimplementedMetaServer()
 }
 
@@ -285,6 +300,9 @@ func (UnimplementedMetaServer) Forward(context.Context, *MetaForwardRequest) (*M
 }
 func (UnimplementedMetaServer) AwaitApplied(context.Context, *MetaAwaitAppliedRequest) (*MetaAwaitAppliedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AwaitApplied not implemented")
+}
+func (UnimplementedMetaServer) ReadIndex(context.Context, *MetaReadIndexRequest) (*MetaReadIndexResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
 }
 func (UnimplementedMetaServer) mustEmbedUnimplementedMetaServer() {}
 func (UnimplementedMetaServer) testEmbeddedByValue()              {}
@@ -343,6 +361,24 @@ func _Meta_AwaitApplied_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Meta_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MetaReadIndexRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MetaServer).ReadIndex(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Meta_ReadIndex_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MetaServer).ReadIndex(ctx, req.(*MetaReadIndexRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Meta_ServiceDesc is the grpc.ServiceDesc for Meta service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -357,6 +393,10 @@ var Meta_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AwaitApplied",
 			Handler:    _Meta_AwaitApplied_Handler,
+		},
+		{
+			MethodName: "ReadIndex",
+			Handler:    _Meta_ReadIndex_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

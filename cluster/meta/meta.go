@@ -25,6 +25,7 @@ type Meta struct {
 	appender   *appender
 	notifier   *notifier
 	visibility *visibility
+	barriers   *barriers
 	kick       chan struct{} // housekeeping has something to do
 	formed     chan struct{} // closed when the node belongs to a cluster
 	ready      chan struct{} // closed when the node is registered and up to date
@@ -45,6 +46,7 @@ func New(cfg Config) (*Meta, error) {
 		appender:   newAppender(cfg.Self.ID),
 		notifier:   newNotifier(cfg.Self.ID),
 		visibility: newVisibility(cfg.Conns, cfg.VisibleTimeout),
+		barriers:   newBarriers(),
 		kick:       make(chan struct{}, 1),
 		formed:     make(chan struct{}),
 		ready:      make(chan struct{}),
@@ -102,6 +104,7 @@ func (m *Meta) run(ctx context.Context) error {
 	parts.Go(func() { m.appender.run(ctx, r) })
 	parts.Go(func() { m.notifier.run(ctx, r, m.cfg.Transport) })
 	parts.Go(func() { m.visibility.run(ctx) })
+	parts.Go(func() { m.barriers.run(ctx, m.catchUp) })
 	parts.Go(func() { m.snapshots(ctx, r) })
 	parts.Go(func() { m.lead(ctx, r) })
 	parts.Go(func() {

@@ -77,6 +77,14 @@ func (s metaService) Forward(ctx context.Context, req *pb.MetaForwardRequest) (*
 	return nil, status.Error(codes.Unavailable, err.Error())
 }
 
+func (s metaService) ReadIndex(context.Context, *pb.MetaReadIndexRequest) (*pb.MetaReadIndexResponse, error) {
+	index, err := s.m.committedIndex()
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	return &pb.MetaReadIndexResponse{Index: index}, nil
+}
+
 func (s metaService) AwaitApplied(ctx context.Context, req *pb.MetaAwaitAppliedRequest) (*pb.MetaAwaitAppliedResponse, error) {
 	// A little before the caller's deadline, so that the answer still reaches it.
 	if deadline, ok := ctx.Deadline(); ok {
