@@ -38,7 +38,7 @@ func declareGraves(cl *Client) error {
 	_, err := cl.Call(&wire.QueueDeclare{Queue: grave, Durable: true})
 	if err == nil {
 		_, err = cl.Call(&wire.QueueDeclare{Queue: cradle, Durable: true, Arguments: wire.Table{
-			"x-message-ttl": int32(1500), "x-max-length": int32(40),
+			"x-message-ttl": int32(1500), "x-max-length": int32(12),
 			"x-dead-letter-exchange": "", "x-dead-letter-routing-key": grave}})
 	}
 	return err
@@ -69,7 +69,7 @@ func (g *graves) publish(ctx context.Context) {
 			open.ids = append(open.ids, id)
 			open.mu.Unlock()
 			err = cl.Publish("", cradle, id)
-			wait(ctx, time.Duration(g.rng.Int64N(int64(40*time.Millisecond))))
+			wait(ctx, time.Duration(g.rng.Int64N(int64(120*time.Millisecond))))
 		}
 		g.leave(ctx, cl)
 	}
