@@ -56,11 +56,11 @@ func (ch *channel) replyHere(m *queue.Message) error {
 	if ch.replies == "" || !ch.hasReplies() {
 		return fault(wire.PreconditionFailed, "fast reply consumer does not exist")
 	}
-	properties, err := wire.ParseProperties(m.Properties)
+	pieces, err := wire.SplitProperties(m.Properties)
 	if err != nil {
 		return err
 	}
-	properties.ReplyTo = ch.replies
-	m.Properties, err = properties.Append(nil)
+	pieces.ReplyTo = append([]byte{byte(len(ch.replies))}, ch.replies...)
+	m.Properties, err = pieces.Join(make([]byte, 0, len(m.Properties)+len(ch.replies)))
 	return err
 }

@@ -1,6 +1,7 @@
 package connection_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -36,6 +37,37 @@ func TestM2DirectReplyTo(t *testing.T) {
 	client.Channel(2)
 	server.Send(1, &wire.QueueDeclare{Queue: p.ReplyTo, Passive: true})
 	server.ExpectChannelClose(1, 404, "NOT_FOUND - no queue '"+p.ReplyTo+"' in vhost '/'")
+}
+
+// G5: a request's headers keep their order and their octets when its reply-to changes.
+func TestM2RequestsStayAsTheyWereSent(t *testing.T) {
+	_, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "requests", Durable: true})
+	c.Consume(1, &wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	headers := []wire.Entry{{Key: "z", Value: []byte("V")}, {Key: "a", Value: []byte("s\x00\x01")}, {Key: "z", Value: []byte("t\x01")}}
+	sent, err := wire.JoinTable([]byte{0x22, 0x00}, headers) // headers, reply-to
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent = append(append(sent, byte(len("amq.rabbitmq.reply-to"))), "amq.rabbitmq.reply-to"...)
+	b := wire.AppendMethodFrame(nil, 1, &wire.BasicPublish{RoutingKey: "requests"})
+	c.Write(wire.AppendContent(b, 1, 131072, wire.ClassBasic, sent, nil))
+	c.Send(1, &wire.BasicGet{Queue: "requests", NoAck: true})
+	conntest.Expect[*wire.BasicGetOk](c, 1)
+	f, err := c.Frame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := wire.SplitProperties(f.Payload[12:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(p.Headers, headers) {
+		t.Errorf("headers %q, want %q", p.Headers, headers)
+	}
+	if !strings.HasPrefix(string(p.ReplyTo[1:]), "amq.rabbitmq.reply-to.") {
+		t.Errorf("reply-to %q", p.ReplyTo)
+	}
 }
 
 func TestM1ReplyConsumerMistakes(t *testing.T) {

@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// PropertyPieces are a message's properties taken apart, of which headers and expiration
-// can be changed and all else stays what it is, to the octet.
+// PropertyPieces are a message's properties taken apart, of which headers, reply-to and
+// expiration can be changed and all else stays what it is, to the octet.
 type PropertyPieces struct {
 	Headers    []Entry
-	Expiration []byte // with its length; nil when there is none
+	ReplyTo    []byte // with its length; nil when there is none
+	Expiration []byte // likewise
 
 	flags      PropertyFlags
 	before     []byte // content type and encoding
-	between    []byte // delivery mode to reply-to
+	between    []byte // delivery mode to correlation id
 	behindThem []byte // message id to cluster id
 	hadHeaders bool   // there was a table, be it empty
 }
@@ -55,8 +56,11 @@ func SplitProperties(raw []byte) (PropertyPieces, error) {
 	}
 	between := rest
 	take(octets)
-	take(texts(HasCorrelationID, HasReplyTo))
+	take(texts(HasCorrelationID))
 	p.between = between[:len(between)-len(rest)]
+	if p.flags&HasReplyTo != 0 {
+		p.ReplyTo = take(texts(HasReplyTo))
+	}
 	if p.flags&HasExpiration != 0 {
 		p.Expiration = take(texts(HasExpiration))
 	}
@@ -66,9 +70,12 @@ func SplitProperties(raw []byte) (PropertyPieces, error) {
 
 // Join appends them, put together again. It refuses headers that JoinTable refuses.
 func (p *PropertyPieces) Join(dst []byte) ([]byte, error) {
-	flags := p.flags &^ (HasHeaders | HasExpiration)
+	flags := p.flags &^ (HasHeaders | HasReplyTo | HasExpiration)
 	if p.hadHeaders || len(p.Headers) > 0 {
 		flags |= HasHeaders
+	}
+	if p.ReplyTo != nil {
+		flags |= HasReplyTo
 	}
 	if p.Expiration != nil {
 		flags |= HasExpiration
@@ -82,6 +89,7 @@ func (p *PropertyPieces) Join(dst []byte) ([]byte, error) {
 		}
 	}
 	dst = append(dst, p.between...)
+	dst = append(dst, p.ReplyTo...)
 	dst = append(dst, p.Expiration...)
 	return append(dst, p.behindThem...), nil
 }

@@ -26,6 +26,19 @@ func TestHeadersChangeInTheirPlaces(t *testing.T) {
 	}
 }
 
+func TestReplyToChangesInItsPlace(t *testing.T) {
+	raw := []byte{0x07, 0x80, 1, 'c', 1, 'r', 1, '9', 1, 'i'} // correlation id, reply-to, expiration, message id
+	p, err := SplitProperties(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ReplyTo = []byte("\x05there")
+	want := []byte("\x07\x80\x01c\x05there\x019\x01i")
+	if got, err := p.Join(nil); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+}
+
 func FuzzSplitProperties(f *testing.F) {
 	f.Add([]byte{0, 0})
 	f.Add([]byte{0x20, 0, 0, 0, 0, 0})
