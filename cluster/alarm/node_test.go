@@ -144,7 +144,7 @@ func TestAMajorityOfTheReplicasHoldsBackAQueue(t *testing.T) {
 		a.Heard("a", Disk) // leads queue 2 and keeps queue 3
 		check(map[queue.ID]string{2: "low on disk", 3: "low on disk"})
 		a.Heard("b", Memory) // and now two of three replicas
-		check(map[queue.ID]string{1: "low on disk & memory", 2: "low on memory & disk", 3: "low on disk", 5: "low on memory & disk"})
+		check(map[queue.ID]string{1: "low on disk & memory", 2: "low on disk & memory", 3: "low on disk", 5: "low on disk & memory"})
 		a.Gone("a")
 		check(nil)
 		if got := a.Nodes(); len(got) != 1 || got["b"] != Memory {
