@@ -38,6 +38,7 @@ type channel struct {
 	tag       uint64
 	unacked   unacked
 	consumers map[string]*consumer
+	pools     map[string]*pool
 	counted   int    // consumers that acknowledge
 	limit     int    // prefetch that they share; 0: none
 	limited   int    // of their deliveries that are unacknowledged
@@ -55,6 +56,7 @@ func newChannel(c *conn, id uint16) *channel {
 		c: c, out: &c.out, id: id, prefetch: c.cfg.Prefetch,
 		routes:    routing.NewCache(c.cfg.Routes, c.vhost),
 		consumers: make(map[string]*consumer),
+		pools:     make(map[string]*pool),
 		holders:   make(map[*holder]struct{}),
 		window:    confirmWindow{next: 1},
 	}

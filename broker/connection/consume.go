@@ -47,7 +47,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		tag:    m.ConsumerTag, queue: q.Name, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
-	k.holder.consumer = k
+	k.holder.consumer, k.priority = k, args.priority
 	if args.timeout.Set {
 		k.timeout = args.timeout.N
 	}
@@ -56,7 +56,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	want := leader.Consumer{
 		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority, Arguments: m.Arguments,
-		Messages: ch.join(k), Bytes: k.firstBytes(), Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
+		Messages: ch.join(k, settings.SingleActive), Bytes: k.firstBytes(), Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
@@ -65,6 +65,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		ch.out.mu.Lock()
 		k.end()
 		ch.out.mu.Unlock()
+		ch.grant()
 		return about(ch.c.vhost, q.Name, err)
 	}
 	ch.c.consumers++
@@ -97,7 +98,7 @@ func (ch *channel) settings(q *topology.Queue) (s queue.Settings) {
 
 // join puts k among the channel's consumers and says with how much message
 // credit it starts.
-func (ch *channel) join(k *consumer) int {
+func (ch *channel) join(k *consumer, alone bool) int {
 	ch.out.mu.Lock()
 	defer ch.out.mu.Unlock()
 	ch.consumers[k.tag] = k
@@ -105,7 +106,10 @@ func (ch *channel) join(k *consumer) int {
 		return -1
 	}
 	ch.counted++
-	k.granted = max(k.target(), 0)
+	ch.enter(k, alone)
+	if ch.limit == 0 || k.pool.idle() {
+		k.granted = max(k.target(), 0)
+	}
 	return k.granted
 }
 
@@ -128,6 +132,9 @@ func (ch *channel) start(k *consumer, sub Subscription, noWait bool) {
 	o.mu.Unlock()
 	o.signal(wake)
 	ch.handBack(k, unseen, bytes)
+	if k.lost {
+		ch.grant()
+	}
 	ch.tidy(&k.holder)
 }
 
@@ -140,11 +147,9 @@ func (ch *channel) handBack(k *consumer, unseen []queue.Range, bytes int64) {
 	if unseen != nil {
 		k.returns--
 	}
-	credit := k.topUp()
+	more := k.topUp()
 	ch.out.mu.Unlock()
-	if credit != 0 || bytes != 0 {
-		k.sub.Credit(credit, bytes)
-	}
+	k.credit(more, bytes)
 }
 
 // consumer finds a consumer by its tag.

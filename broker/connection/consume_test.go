@@ -121,6 +121,50 @@ func TestQ3GlobalPrefetchOfOneConsumer(t *testing.T) {
 	expectDeliveries(t, c, 1, 8, 50, false)
 }
 
+// Q3: consumers of one queue that share a prefetch get its messages in their order,
+// in turn, and none goes back; what was acknowledged early is used while the rest is held.
+func TestQ3GlobalPrefetchOfOneQueue(t *testing.T) {
+	b, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q"})
+	c.Send(1, &wire.BasicQos{PrefetchCount: 3, Global: true})
+	conntest.Expect[*wire.BasicQosOk](c, 1)
+	for _, tag := range []string{"one", "two"} {
+		c.Consume(1, &wire.BasicConsume{Queue: "q", ConsumerTag: tag})
+	}
+	fill(c, 1, "q", 0, 40)
+	got := make(map[string]int)
+	for i := range 40 {
+		d, body := c.Delivery(1)
+		if body != fmt.Sprint(i) || d.Redelivered {
+			t.Fatalf("got %q, redelivered %v, want %d", body, d.Redelivered, i)
+		}
+		got[d.ConsumerTag]++
+		if held := b.Held("/", "q"); held > 3 {
+			t.Fatalf("%d handed out", held)
+		}
+		if i >= 1 && i != 20 {
+			c.Send(1, &wire.BasicAck{DeliveryTag: d.DeliveryTag})
+		}
+	}
+	if got["one"] < 10 || got["two"] < 10 {
+		t.Errorf("shared out as %v", got)
+	}
+}
+
+// Q3: the credit of a consumer that goes is the others'.
+func TestQ3GlobalPrefetchIsInherited(t *testing.T) {
+	_, c := open(t)
+	c.Declare(1, &wire.QueueDeclare{Queue: "q"})
+	c.Send(1, &wire.BasicQos{PrefetchCount: 2, Global: true})
+	conntest.Expect[*wire.BasicQosOk](c, 1)
+	c.Consume(1, &wire.BasicConsume{Queue: "q", ConsumerTag: "one"})
+	c.Consume(1, &wire.BasicConsume{Queue: "q", ConsumerTag: "two"})
+	c.Send(1, &wire.BasicCancel{ConsumerTag: "one"})
+	conntest.Expect[*wire.BasicCancelOk](c, 1)
+	fill(c, 1, "q", 0, 2)
+	expectDeliveries(t, c, 1, 0, 2, false)
+}
+
 // H18, H19: requeued messages come back in their places, flagged.
 func TestH18NackRequeues(t *testing.T) {
 	_, c := open(t)

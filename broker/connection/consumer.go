@@ -33,10 +33,12 @@ type consumer struct {
 	prefetch int
 	counts   bool  // redelivered messages say how often they came
 	window   int64 // byte credit
+	priority int32
 
 	written int64 // the writer's: bytes that were sent and not given back as credit
 
 	// Guarded by the outbox.
+	pool     *pool             // nil without acknowledgements
 	granted  int               // message credit that the queue's leader has
 	waiting  []leader.Delivery // came before consume-ok, or without acknowledgements while the channel is paused
 	started  bool              // consume-ok is sent
@@ -85,7 +87,7 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 	if unseen != nil {
 		k.returns++
 	}
-	credit := k.topUp()
+	more := k.topUp()
 	wake := o.rouse()
 	o.mu.Unlock()
 	o.signal(wake)
@@ -93,12 +95,10 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 		k.sub.Settle(leader.Unseen, unseen)
 		o.mu.Lock()
 		k.returns--
-		credit += k.topUp()
+		more = k.topUp() // nothing before: these come first
 		o.mu.Unlock()
 	}
-	if credit > 0 || bytes > 0 {
-		k.sub.Credit(credit, bytes)
-	}
+	k.credit(more, bytes)
 }
 
 // flowing tells whether deliveries may be sent now. The outbox is locked, as in
@@ -150,40 +150,57 @@ func (k *consumer) flush() (unseen []queue.Range, bytes int64) {
 	return unseen, bytes
 }
 
-// target is how much message credit the queue's leader is to have.
-//
-// Under the channel's common limit a single consumer gets what is free of it.
-// Among several the free places are shared out, but at least one to each: who
-// has messages uses it, the others' come back unseen at worst.
-func (k *consumer) target() int {
-	want := min(openCredit, unackedMax-k.outstanding)
+// room is how much message credit the queue's leader may have, but for the channel's limit.
+func (k *consumer) room() int {
 	if k.prefetch > 0 {
-		want = k.prefetch - k.outstanding
+		return k.prefetch - k.outstanding
 	}
-	if limit := k.ch.limit; limit > 0 {
-		free := max(limit-k.ch.limited, 0)
-		if k.ch.counted > 1 && free > 0 {
-			free = max(min(free, limit/k.ch.counted), 1)
-		}
-		want = min(want, free)
-	}
-	return want
+	return min(openCredit, unackedMax-k.outstanding)
 }
 
-// topUp grants the message credit that is missing, which the caller passes on.
-// Messages on their way back come first: the queue's order depends on it.
-func (k *consumer) topUp() int {
-	if k.noAck || k.over || k.sub == nil || k.returns > 0 || k.refusing && k.granted > 0 {
-		return 0
+// target is how much it is to have, when k is alone in its pool.
+func (k *consumer) target() int {
+	if k.ch.limit > 0 {
+		return min(k.room(), k.pool.free())
+	}
+	return k.room()
+}
+
+// topUp grants the message credit that is missing, which the caller passes on: to k,
+// or to another with which it shares the channel's limit. Messages on their way back
+// come first: the queue's order depends on it.
+func (k *consumer) topUp() grant {
+	if k.noAck || k.over {
+		return grant{}
+	}
+	if k.ch.limit > 0 && len(k.pool.members) > 1 {
+		return k.pool.topUp()
+	}
+	if k.sub == nil || k.returns > 0 || k.refusing && k.granted > 0 {
+		return grant{}
 	}
 	k.refusing = false
 	want := k.target()
 	more := want - k.granted
 	if more <= 0 || want == openCredit && more < openCredit/2 {
-		return 0
+		return grant{}
 	}
 	k.granted += more
-	return more
+	return grant{k, more}
+}
+
+// credit passes on what topUp granted, and byte credit of k's own.
+func (k *consumer) credit(g grant, bytes int64) {
+	messages := 0
+	switch {
+	case g.to == k:
+		messages = g.messages
+	case g.to != nil:
+		g.to.sub.Credit(g.messages, 0)
+	}
+	if messages != 0 || bytes != 0 {
+		k.sub.Credit(messages, bytes)
+	}
 }
 
 // Cancelled ends the consumer from the broker's side.
@@ -195,13 +212,31 @@ func (k *consumer) Cancelled(err error) {
 		return
 	}
 	k.lost = true
+	var grants []grant
 	if k.started {
 		k.end()
 		k.tell()
+		grants = k.inherit()
 	}
 	wake := o.rouse()
 	o.mu.Unlock()
 	o.signal(wake)
+	for _, g := range grants {
+		g.to.sub.Credit(g.messages, 0)
+	}
+}
+
+// inherit grants the credit that k had to those with which it shared a limit.
+func (k *consumer) inherit() (grants []grant) {
+	if k.noAck || k.ch.limit == 0 {
+		return nil
+	}
+	for _, other := range k.pool.members {
+		if g := other.topUp(); g.to != nil {
+			grants = append(grants, g)
+		}
+	}
+	return grants
 }
 
 // end takes the consumer off its channel; what is outstanding stays.
@@ -211,6 +246,7 @@ func (k *consumer) end() {
 	delete(k.ch.consumers, k.tag)
 	if !k.noAck {
 		k.ch.counted--
+		k.pool.leave(k)
 	}
 }
 

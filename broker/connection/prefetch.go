@@ -82,8 +82,8 @@ func (ch *channel) grant() {
 	ch.out.mu.Lock()
 	ch.c.grants = ch.c.grants[:0]
 	for _, k := range ch.consumers {
-		if n := k.topUp(); n > 0 {
-			ch.c.grants = append(ch.c.grants, grant{k.sub, n})
+		if g := k.topUp(); g.to != nil {
+			ch.c.grants = append(ch.c.grants, g)
 		}
 	}
 	ch.out.mu.Unlock()
@@ -92,13 +92,13 @@ func (ch *channel) grant() {
 
 // grant is message credit on its way to a queue's leader.
 type grant struct {
-	sub      Subscription
+	to       *consumer
 	messages int
 }
 
 func (c *conn) giveGrants() {
 	for _, g := range c.grants {
-		g.sub.Credit(g.messages, 0)
+		g.to.sub.Credit(g.messages, 0)
 	}
 	clear(c.grants)
 }

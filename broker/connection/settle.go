@@ -154,16 +154,16 @@ func (c *conn) refill() {
 		if k == nil {
 			continue
 		}
-		if n := k.topUp(); n > 0 {
-			c.grants = append(c.grants, grant{k.sub, n})
+		if g := k.topUp(); g.to != nil {
+			c.grants = append(c.grants, g)
 		}
 		if k.ch.limit == 0 || k.ch == shared {
 			continue
 		}
 		shared = k.ch
 		for _, other := range shared.consumers {
-			if n := other.topUp(); n > 0 {
-				c.grants = append(c.grants, grant{other.sub, n})
+			if g := other.topUp(); g.to != nil {
+				c.grants = append(c.grants, g)
 			}
 		}
 	}
