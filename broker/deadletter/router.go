@@ -287,6 +287,8 @@ func (o *outcome) heard(id queue.ID, err error) {
 func (r *Router) again(j *job, cause error) {
 	pause := min(firstPause<<min(j.tries, 10), lastPause)
 	if j.tries++; j.tries == 1 {
+		m := &j.dead.Message // its batch is many times as large, and this may take hours
+		m.Properties, m.Body = slices.Clone(m.Properties), slices.Clone(m.Body)
 		r.logger.Debug("a target does not take a dead letter, which will be tried again", "vhost", j.settings.VHost, "queue", j.settings.Name, "error", cause)
 	}
 	time.AfterFunc(pause, func() {

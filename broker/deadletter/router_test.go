@@ -232,6 +232,24 @@ func TestAFullTargetIsAskedAgainAndTheOthersAreNot(t *testing.T) {
 	}
 }
 
+func TestALetterThatWaitsDoesNotKeepItsBatch(t *testing.T) {
+	p := &fakePublisher{full: true}
+	batch := []byte{0, 0, 'b', 'o', 'd', 'y'}
+	d := expired
+	d.Message.Properties, d.Message.Body = batch[:2], batch[2:]
+	routed(t, &fakeRoutes{queues: []queue.ID{9}}, p, letters, d, time.Minute, func(*Config) {
+		time.AfterFunc(firstPause/2, func() {
+			clear(batch) // nobody needs it any more
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.full = false
+		})
+	})
+	if len(p.got) != 1 || string(p.got[0].m.Body) != "body" {
+		t.Errorf("got %v", p.got)
+	}
+}
+
 func TestARefusedLetterGoesByTheSettingsOfNow(t *testing.T) {
 	p := &fakePublisher{full: true}
 	heard := routed(t, &fakeRoutes{queues: []queue.ID{9}}, p, letters, expired, time.Minute, func(c *Config) {
