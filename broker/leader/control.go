@@ -73,11 +73,18 @@ type asked struct {
 type deferred struct {
 	at    *attachment
 	event Event
+	s     *sub // whose deliveries it has; nil: none
 }
 
 // send lets event follow the commit of this batch.
 func (c *controlBatch) send(at *attachment, event Event) {
-	c.events = append(c.events, deferred{at, event})
+	c.events = append(c.events, deferred{at: at, event: event})
+}
+
+// deliver lets deliveries to s follow the commit of this batch.
+func (c *controlBatch) deliver(s *sub, event Event) {
+	s.deferred++
+	c.events = append(c.events, deferred{s.at, event, s})
 }
 
 // settle adds one message to the batch: see Engine.end.
@@ -176,6 +183,9 @@ func (e *Engine) flushControl() {
 // sendDeferred sends what waited for a commit to those that are still there.
 func (e *Engine) sendDeferred(events []deferred) {
 	for _, d := range events {
+		if d.s != nil {
+			d.s.deferred--
+		}
 		if d.at.attached {
 			d.at.out.Send(d.event)
 		}

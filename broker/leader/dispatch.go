@@ -118,7 +118,7 @@ func (e *Engine) send(o *outgoing) bool {
 	}
 	event := Deliveries{Sub: o.s.id, List: o.list}
 	if o.s.afterCommit() {
-		e.control.send(o.s.at, event)
+		e.control.deliver(o.s, event)
 	} else {
 		o.s.at.out.Send(event)
 	}
@@ -128,8 +128,8 @@ func (e *Engine) send(o *outgoing) bool {
 
 // afterCommit tells whether what s gets follows a commit: that of its settlement,
 // when s needs no acknowledgement (design §5: at most once), or of what the log must
-// know of what is out before anything later is published.
-func (s *sub) afterCommit() bool { return s.consumer.NoAck || s.q.tells() }
+// know of what is out before anything later is published. Nothing overtakes what waits.
+func (s *sub) afterCommit() bool { return s.consumer.NoAck || s.q.tells() || s.deferred > 0 }
 
 // handTo hands the next ready message to s: held by s, or on its way to be
 // settled when s needs no acknowledgement. False when there is none, or none
@@ -291,7 +291,7 @@ func (e *Engine) answerGets(q *served) bool {
 			got = Got{Sub: g.s.id, OK: true, Delivery: d, Remaining: e.readyCount(q)}
 		}
 		if ok && g.s.afterCommit() {
-			e.control.send(g.s.at, got)
+			e.control.deliver(g.s, got)
 		} else {
 			g.s.at.out.Send(got)
 		}

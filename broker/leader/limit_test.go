@@ -169,3 +169,34 @@ func TestHeldIsToldFirst(t *testing.T) {
 		want(t, "then", o.take(), "2:2")
 	})
 }
+
+// What waits for a commit, because the log must know that it is out, is not overtaken
+// when a policy takes the queue's limit away meanwhile.
+func TestDeliveriesKeepTheirOrderWhenTheLimitGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log})
+		r.configure(queue.Settings{MaxLength: limit(10), Overflow: queue.RejectPublish})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(5)})
+		r.publish("0")
+		want(t, "the numbers are reserved", o.take(), "1:subscribed <nil>", "1:0")
+		log.hold(true)
+		r.publish("1")
+		want(t, "the log does not know yet", o.take())
+		configured := make(chan error, 1)
+		go func() {
+			configured <- r.engine.Configure(t.Context(), q1, queue.Settings{VHost: "/", Name: "q1"})
+		}()
+		synctest.Wait()
+		r.publish("2")
+		want(t, "nor does it need to", o.take())
+		log.hold(false)
+		want(t, "in order", o.take(), "1:1", "1:2")
+		if err := <-configured; err != nil {
+			t.Fatal(err)
+		}
+		r.publish("3")
+		want(t, "no commit is waited for", o.take(), "1:3")
+	})
+}

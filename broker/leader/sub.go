@@ -16,6 +16,7 @@ type sub struct {
 	standby  bool // another is the queue's single active consumer
 	fresh    bool // subscribed during the takeover: an exclusive one may turn up
 	held     int  // of q.out
+	deferred int  // deliveries that wait for a commit
 }
 
 // hasCredit is false while the edge is away: what it would get it would not see,
