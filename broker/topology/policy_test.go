@@ -180,3 +180,26 @@ func TestHiddenQueues(t *testing.T) {
 		t.Errorf("%d queues in the group", got)
 	}
 }
+
+// TestDefaultQueueTypeOfFlags is E15: the default type is for queues whose flags it
+// can have in RabbitMQ.
+func TestDefaultQueueTypeOfFlags(t *testing.T) {
+	top := New()
+	if _, err := top.Apply(UpdateVHost{VHost{Name: "/", DefaultQueueType: "quorum"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what string
+		q    Queue
+		want any
+	}{
+		{"durable", Queue{VHost: "/", Durable: true}, "quorum"},
+		{"transient", Queue{VHost: "/"}, nil},
+		{"exclusive", Queue{VHost: "/", Durable: true, Exclusive: true}, nil},
+		{"auto-delete", Queue{VHost: "/", Durable: true, AutoDelete: true}, nil},
+	} {
+		if top.Complete(&c.q); c.q.Arguments["x-queue-type"] != c.want {
+			t.Errorf("%s: x-queue-type is %v, want %v", c.what, c.q.Arguments["x-queue-type"], c.want)
+		}
+	}
+}

@@ -41,7 +41,9 @@ func (t *Topology) Complete(q *Queue) {
 	kind, typed := q.Arguments[queueType]
 	none := typed && (kind == "" || kind == "undefined") // clients' words for no type
 	if v := t.vhosts[q.VHost]; v != nil && (!typed || none) {
-		kind = v.def.DefaultQueueType
+		if kind = v.def.DefaultQueueType; kind == quorum && (!q.Durable || q.Exclusive || q.AutoDelete) {
+			kind = "" // as in RabbitMQ, where such queues cannot be of that type: classic
+		}
 		typed, none = kind != "", none || kind != ""
 	}
 	if !prefixed && !none {
