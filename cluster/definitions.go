@@ -87,6 +87,14 @@ func (d *Definitions) Changed(changes []topology.Change) {
 // View shows the definitions as this node knows them.
 func (d *Definitions) View(f func(*topology.Topology)) { d.cfg.Meta.View(f) }
 
+// Current makes View show all that any node's has shown before.
+func (d *Definitions) Current(ctx context.Context) error {
+	if err := d.cfg.Meta.Current(ctx); err != nil {
+		return fmt.Errorf("%w: %w", leader.ErrUnavailable, err)
+	}
+	return nil
+}
+
 // Apply changes the definitions. A new queue is ready in its group when Apply returns.
 func (d *Definitions) Apply(ctx context.Context, c topology.Command) (topology.Result, error) {
 	switch c := c.(type) {
@@ -225,6 +233,10 @@ func (d *Definitions) Delete(ctx context.Context, q topology.Queue, ifUnused, if
 func (d *Definitions) Counts(ctx context.Context, id queue.ID) (leader.Counts, error) {
 	c, err := d.cfg.Edge.Counts(ctx, id)
 	if !errors.Is(err, leader.ErrNoQueue) {
+		return c, err
+	}
+	// One that was deleted, which this node has not heard of, must not be made again.
+	if err := d.Current(ctx); err != nil {
 		return c, err
 	}
 	var q *topology.Queue

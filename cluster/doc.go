@@ -20,6 +20,7 @@ import (
 // Meta is what this package asks of the meta group.
 type Meta interface {
 	View(func(*topology.Topology))
+	Current(ctx context.Context) error
 	Apply(ctx context.Context, c topology.Command) (topology.Result, error)
 	Groups() []meta.GroupInfo
 	Nodes() []meta.Node

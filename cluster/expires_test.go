@@ -19,8 +19,9 @@ func (m definedHere) View(f func(*topology.Topology)) { f(m.t) }
 func (m definedHere) Apply(_ context.Context, c topology.Command) (topology.Result, error) {
 	return m.t.Apply(c)
 }
-func (definedHere) Groups() []meta.GroupInfo { return nil }
-func (definedHere) Nodes() []meta.Node       { return nil }
+func (definedHere) Current(context.Context) error { return nil }
+func (definedHere) Groups() []meta.GroupInfo      { return nil }
+func (definedHere) Nodes() []meta.Node            { return nil }
 
 func TestAQueueThatExpiresOutlivesItsLastConsumer(t *testing.T) {
 	m := definedHere{topology.New()}

@@ -251,7 +251,7 @@ func (ch *channel) tidy(h *holder) {
 }
 
 // readable finds a queue that the client may consume from.
-func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, error) {
+func (ch *channel) readable(ctx context.Context, name string) (*topology.Queue, error) {
 	name, err := ch.queueName(name)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func (ch *channel) readable(_ context.Context, name string) (*topology.Queue, er
 	if err := ch.allow(auth.Read, false, name); err != nil {
 		return nil, err
 	}
-	return ch.findQueue(name)
+	return ch.queueNamed(ctx, name)
 }
 
 // randomName is 22 characters that nobody else has.

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
@@ -58,7 +59,7 @@ func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, p
 				return err
 			}
 		}
-		return ch.view(func(t *topology.Topology) error {
+		return ch.surely(ctx, func(t *topology.Topology) error {
 			_, err := t.FindExchange(ch.c.vhost, x.Name)
 			return err
 		})
@@ -70,9 +71,13 @@ func (ch *channel) declaredExchange(ctx context.Context, x *topology.Exchange, p
 		return err
 	}
 	var old *topology.Exchange
-	ch.c.cfg.Definitions.View(func(t *topology.Topology) { old = t.Exchange(x.VHost, x.Name) })
-	if old != nil {
+	if err := ch.surely(ctx, func(t *topology.Topology) error {
+		if old = t.Exchange(x.VHost, x.Name); old == nil {
+			return nil
+		}
 		return topology.CheckExchangeEquivalent(old, x)
+	}); err != nil || old != nil {
+		return err
 	}
 	if err := topology.CheckNewExchange(x); err != nil {
 		return err
@@ -121,6 +126,29 @@ func (ch *channel) bind(ctx context.Context, b topology.Binding, c topology.Comm
 		}
 	}
 	return ch.apply(ctx, c)
+}
+
+// surely looks at the definitions. This node's copy may lag behind what the client
+// has seen of other nodes: a refusal is given only after a second look, at a copy
+// that is current. Without a majority the first look has to do.
+func (ch *channel) surely(ctx context.Context, look func(*topology.Topology) error) error {
+	err := ch.view(look)
+	stale := errors.Is(err, topology.ErrNotFound) || errors.Is(err, topology.ErrResourceLocked) || errors.Is(err, topology.ErrPreconditionFailed)
+	if !stale || !ch.current(ctx) {
+		return err
+	}
+	return ch.view(look)
+}
+
+// current makes this node's copy of the definitions current, if that can be done.
+func (ch *channel) current(ctx context.Context) bool {
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	if err := ch.c.cfg.Definitions.Current(asked); err != nil {
+		ch.c.logger.Debug("refused by definitions that may not be current", "channel", ch.id, "error", err)
+		return false
+	}
+	return true
 }
 
 // view looks at the definitions.

@@ -38,6 +38,9 @@ type Definitions interface {
 	// View shows the definitions as this node knows them. They are borrowed and
 	// must not be changed.
 	View(func(*topology.Topology))
+	// Current returns when View shows all that any node's has shown before. It is
+	// asked before a refusal that rests on View, and fails without a majority.
+	Current(ctx context.Context) error
 	// Apply changes the definitions; it returns when that is visible on every
 	// live node. It gives a new queue its place. Without a majority it fails with
 	// leader.ErrUnavailable, at the latest when ctx ends.

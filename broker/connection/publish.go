@@ -29,6 +29,10 @@ func (ch *channel) publish(ctx context.Context, body []byte) error {
 	}
 	way := ch.routes.Route(m.Exchange, m.RoutingKey, nil, routed{ch})
 	x := way.Exchange
+	if x == nil && ch.current(ctx) {
+		way = ch.routes.Route(m.Exchange, m.RoutingKey, nil, routed{ch})
+		x = way.Exchange
+	}
 	if x == nil {
 		return topology.ExchangeNotFound(ch.c.vhost, m.Exchange)
 	}

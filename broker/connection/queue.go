@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -53,9 +54,18 @@ func (ch *channel) queueName(name string) (string, error) {
 	return ch.lastQueue, nil
 }
 
-// findQueue finds a queue that the connection may use.
+// findQueue finds a queue that the connection may use, as far as this node knows.
 func (ch *channel) findQueue(name string) (q *topology.Queue, err error) {
 	err = ch.view(func(t *topology.Topology) (err error) {
+		q, err = t.FindQueue(ch.c.vhost, name, ch.c.id)
+		return err
+	})
+	return q, err
+}
+
+// queueNamed is findQueue for a client: what it refuses is so.
+func (ch *channel) queueNamed(ctx context.Context, name string) (q *topology.Queue, err error) {
+	err = ch.surely(ctx, func(t *topology.Topology) (err error) {
 		q, err = t.FindQueue(ch.c.vhost, name, ch.c.id)
 		return err
 	})
@@ -90,27 +100,41 @@ func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error
 	case m.Passive:
 		find = ch.passiveQueue
 	}
-	q, created, err := find(ctx, m)
-	if err != nil {
-		return err
-	}
-	ok := wire.QueueDeclareOk{Queue: q.Name}
-	if !created && !m.NoWait {
-		asked, cancel := ch.call(ctx)
-		defer cancel()
-		ch.catchUp(asked)
-		ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
+	var ok wire.QueueDeclareOk
+	var q *topology.Queue
+	for tries := 0; ; tries++ {
+		var created bool
+		var err error
+		if q, created, err = find(ctx, m); err != nil {
+			return err
+		}
+		if !created && !m.NoWait {
+			err = ch.count(ctx, q, &ok)
+		}
+		if errors.Is(err, leader.ErrNoQueue) && tries == 0 && ch.current(ctx) {
+			continue // deleted, which this node had not heard of
+		}
 		if err != nil {
 			return about(q.VHost, q.Name, err)
 		}
-		ok.MessageCount, ok.ConsumerCount = clip(ready), clip(consumers)
+		break
 	}
-	ch.lastQueue = q.Name
+	ok.Queue, ch.lastQueue = q.Name, q.Name
 	ch.answer(m.NoWait, &ok)
 	return nil
 }
 
-func (ch *channel) passiveQueue(_ context.Context, m *wire.QueueDeclare) (*topology.Queue, bool, error) {
+// count fills in what declare-ok says of a queue that was there.
+func (ch *channel) count(ctx context.Context, q *topology.Queue, ok *wire.QueueDeclareOk) error {
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	ch.catchUp(asked)
+	ready, consumers, err := ch.c.cfg.Queues.Counts(asked, q.ID)
+	ok.MessageCount, ok.ConsumerCount = clip(ready), clip(consumers)
+	return err
+}
+
+func (ch *channel) passiveQueue(ctx context.Context, m *wire.QueueDeclare) (*topology.Queue, bool, error) {
 	name, err := ch.queueName(m.Queue)
 	if err != nil {
 		return nil, false, err
@@ -118,7 +142,7 @@ func (ch *channel) passiveQueue(_ context.Context, m *wire.QueueDeclare) (*topol
 	if err := ch.allowAny(false, name); err != nil {
 		return nil, false, err
 	}
-	q, err := ch.findQueue(name)
+	q, err := ch.queueNamed(ctx, name)
 	return q, false, err
 }
 
@@ -149,7 +173,7 @@ func (ch *channel) declaredQueue(ctx context.Context, m *wire.QueueDeclare) (*to
 		return nil, false, err
 	}
 	var known *topology.Queue
-	if err := ch.view(func(t *topology.Topology) error {
+	if err := ch.surely(ctx, func(t *topology.Topology) error {
 		if known = t.Queue(q.VHost, q.Name); known == nil {
 			return nil
 		}
@@ -218,7 +242,7 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 		ch.answer(m.NoWait, &wire.QueueDeleteOk{})
 		return nil
 	}
-	q, err := ch.findQueue(name)
+	q, err := ch.queueNamed(ctx, name)
 	var deleted uint64
 	switch {
 	case errors.Is(err, topology.ErrNotFound):

@@ -41,12 +41,12 @@ func (ch *channel) hasReplies() bool {
 }
 
 // replyQueue lets the one who replies ask whether the one who asked is still there.
-func (ch *channel) replyQueue(_ context.Context, m *wire.QueueDeclare) (q *topology.Queue, created bool, err error) {
-	err = ch.view(func(t *topology.Topology) error {
-		if q = t.Queue(ch.c.vhost, m.Queue); q != nil {
-			return nil
+func (ch *channel) replyQueue(ctx context.Context, m *wire.QueueDeclare) (q *topology.Queue, created bool, err error) {
+	err = ch.surely(ctx, func(t *topology.Topology) (err error) {
+		if q = t.Queue(ch.c.vhost, m.Queue); q == nil {
+			_, err = t.FindQueue(ch.c.vhost, m.Queue, ch.c.id)
 		}
-		return fault(wire.NotFound, "no queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
+		return err
 	})
 	return q, false, err
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/connection"
@@ -39,6 +40,9 @@ type Broker struct {
 
 	mu       sync.Mutex
 	topology *topology.Topology
+	behind   *topology.Topology // what View shows of it, since Lag; nil: all
+	unrouted []topology.Change  // since Lag
+	lazy     bool               // unused queues stay until they are deleted
 	queues   map[queue.ID]*mailbox
 	events   []func()
 	wake     chan struct{}
@@ -112,6 +116,9 @@ func Serve(tb testing.TB, cfg connection.Config) string {
 	return ln.Addr().String()
 }
 
+// endTime is how long a listener may take to end: a test fails then, and the others go on.
+const endTime = time.Minute
+
 // Run runs a listener until stop, which may be called again.
 func Run(tb testing.TB, ln net.Listener, cfg connection.Config) (l *connection.Listener, stop func()) {
 	tb.Helper()
@@ -124,8 +131,13 @@ func Run(tb testing.TB, ln net.Listener, cfg connection.Config) (l *connection.L
 	go func() { ended <- l.Run(ctx) }()
 	return l, sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			tb.Errorf("listener: %v", err)
+		select {
+		case err := <-ended:
+			if err != nil {
+				tb.Errorf("listener: %v", err)
+			}
+		case <-time.After(endTime):
+			tb.Errorf("the listener has not ended after %v", endTime)
 		}
 	})
 }
@@ -163,7 +175,38 @@ func (b *Broker) later(f func()) {
 func (b *Broker) View(f func(*topology.Topology)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.behind != nil {
+		f(b.behind)
+		return
+	}
 	f(b.topology)
+}
+
+// Lag lets View and Routes show what there is now until somebody calls Current.
+func (b *Broker) Lag(tb testing.TB) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var err error
+	if b.behind, err = topology.RestoreTopology(b.topology.AppendSnapshot(nil)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Current ends what Lag began.
+func (b *Broker) Current(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.behind = nil
+	b.Routes.Apply(b.unrouted)
+	b.unrouted = nil
+	return nil
+}
+
+// KeepUnused leaves it to Delete to delete auto-delete queues.
+func (b *Broker) KeepUnused() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lazy = true
 }
 
 // Apply changes the definitions.
@@ -183,7 +226,11 @@ func (b *Broker) apply(c topology.Command) (topology.Result, error) {
 	if err != nil {
 		return result, err
 	}
-	b.Routes.Apply(result.Changes)
+	if b.behind != nil {
+		b.unrouted = append(b.unrouted, result.Changes...)
+	} else {
+		b.Routes.Apply(result.Changes)
+	}
 	for _, change := range result.Changes {
 		switch change.Kind {
 		case topology.QueueAdded:

@@ -84,7 +84,7 @@ func (q *mailbox) removed() {
 
 // unused deletes an auto-delete queue after its last consumer.
 func (q *mailbox) unused() {
-	if q.def.AutoDelete && q.used && q.consumers() == 0 && q.b.queues[q.def.ID] == q {
+	if !q.b.lazy && q.def.AutoDelete && q.used && q.consumers() == 0 && q.b.queues[q.def.ID] == q {
 		q.b.apply(topology.DeleteQueue{VHost: q.def.VHost, Name: q.def.Name, ID: q.def.ID})
 	}
 }
