@@ -13,6 +13,8 @@ import (
 const (
 	// driftEvery is how often a leader looks whether another node should lead.
 	driftEvery = 3 * time.Second
+	// movingPause is how soon it looks again while another group's leadership moves.
+	movingPause = 100 * time.Millisecond
 	// settleTime is how long a leader stays at the least.
 	settleTime = 5 * time.Second
 	// freshTime is how recently a follower must have answered to count as well.
@@ -39,6 +41,7 @@ func (g *Group) drift(ctx context.Context) {
 			continue
 		}
 		if !g.host.moving.TryLock() {
+			timer.Reset(movingPause)
 			continue
 		}
 		err := g.ask(func() raft.Future {
