@@ -118,6 +118,9 @@ func (ch *channel) method(ctx context.Context, m wire.Method) error {
 	case *wire.ChannelOpen:
 		return fault(wire.ChannelError, "second 'channel.open' seen")
 	case *wire.ChannelClose:
+		asked, cancel := ch.call(ctx)
+		ch.leaveQueues(asked)
+		cancel()
 		ch.shutDown(&wire.ChannelCloseOk{})
 		ch.c.forget(ch)
 		return nil
@@ -185,9 +188,12 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 }
 
 // fail closes the channel from this side.
-func (ch *channel) fail(e *wire.Error) {
+func (ch *channel) fail(ctx context.Context, e *wire.Error) {
 	_, m := e.Close(ch.id)
 	ch.closing = true
+	asked, cancel := ch.call(ctx)
+	defer cancel()
+	ch.leaveQueues(asked)
 	ch.shutDown(m)
 }
 

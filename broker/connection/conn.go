@@ -277,7 +277,7 @@ func (c *conn) read(ctx context.Context) error {
 			switch {
 			case told:
 				if !closing {
-					c.fail(0, e)
+					c.fail(ctx, 0, e)
 					c.endChannels()
 				}
 				c.drain()
@@ -300,7 +300,7 @@ func (c *conn) read(ctx context.Context) error {
 		case err != nil && ctx.Err() != nil: // it failed because the broker stops
 			c.forceClose()
 		case err != nil:
-			c.fail(f.Channel, err)
+			c.fail(ctx, f.Channel, err)
 		}
 		c.out.awaitRoom(ctx)
 	}
@@ -355,11 +355,11 @@ func (c *conn) missed(err error) error {
 }
 
 // fail tells the client of err, on its channel or for the connection.
-func (c *conn) fail(channel uint16, err error) {
+func (c *conn) fail(ctx context.Context, channel uint16, err error) {
 	e := exception(err)
 	if ch := c.channels[channel]; ch != nil && !wire.Hard(e.Code) {
 		c.logger.Info("channel error", "channel", channel, "user", c.user, "error", e)
-		ch.fail(e)
+		ch.fail(ctx, e)
 		return
 	}
 	c.logger.Warn("connection error", "channel", channel, "user", c.user, "error", e)

@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
@@ -44,7 +47,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	k := &consumer{
 		holder: holder{ch: ch, timeout: ch.answerTime(&settings)},
-		tag:    m.ConsumerTag, queue: q.Name, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
+		tag:    m.ConsumerTag, queue: q.Name, id: q.ID, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
 	k.holder.consumer, k.priority = k, args.priority
@@ -165,7 +168,9 @@ func (ch *channel) cancel(ctx context.Context, m *wire.BasicCancel) error {
 	if k := ch.consumer(m.ConsumerTag); k != nil {
 		ch.stop(ctx, k, false)
 		ch.grant()
-		ch.deleteUnused(ctx, k.queue)
+		asked, cancel := ch.call(ctx)
+		ch.deleteUnused(asked, k)
+		cancel()
 	}
 	ch.answer(m.NoWait, &wire.BasicCancelOk{ConsumerTag: m.ConsumerTag})
 	return nil
@@ -174,17 +179,50 @@ func (ch *channel) cancel(ctx context.Context, m *wire.BasicCancel) error {
 // deleteUnused deletes an auto-delete queue whose last consumer was cancelled
 // before the client hears of it: it may declare the queue again at once, and
 // would be given the old one just before that goes (kombu's mailboxes do so).
-func (ch *channel) deleteUnused(ctx context.Context, name string) {
-	q, err := ch.findQueue(name)
-	if err != nil || !q.AutoDelete || isReplyQueue(name) {
+func (ch *channel) deleteUnused(ctx context.Context, k *consumer) {
+	q := ch.autoDelete(k)
+	if q == nil {
 		return
 	}
-	asked, cancel := ch.call(ctx)
-	defer cancel()
-	_, err = ch.c.cfg.Queues.Delete(asked, *q, true, false, ch.c.id)
-	if err != nil && !errors.Is(err, topology.ErrPreconditionFailed) && !errors.Is(err, topology.ErrNotFound) {
-		ch.c.logger.Warn("an unused queue is not deleted yet", "channel", ch.id, "queue", name, "error", err)
+	_, err := ch.c.cfg.Queues.Delete(ctx, *q, true, false, ch.c.id)
+	if err != nil && !errors.Is(err, topology.ErrPreconditionFailed) && !errors.Is(err, topology.ErrNotFound) && !errors.Is(err, leader.ErrInUse) {
+		ch.c.logger.Warn("an unused queue is not deleted yet", "channel", ch.id, "queue", k.queue, "error", err)
 	}
+}
+
+// autoDelete is the consumer's queue, if that goes with its last consumer.
+func (ch *channel) autoDelete(k *consumer) (q *topology.Queue) {
+	ch.c.cfg.Definitions.View(func(t *topology.Topology) { q = t.QueueByID(k.id) })
+	if q == nil || !q.AutoDelete || isReplyQueue(k.queue) {
+		return nil
+	}
+	return q
+}
+
+// atOnce is how many auto-delete queues a channel that ends deletes at a time.
+const atOnce = 8
+
+// leaveQueues ends the consumers of auto-delete queues, and deletes those that
+// nobody else consumes from, before the client hears of the channel's end.
+func (ch *channel) leaveQueues(ctx context.Context) {
+	ch.out.mu.Lock()
+	consumers := slices.Collect(maps.Values(ch.consumers))
+	ch.out.mu.Unlock()
+	var leaving sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, k := range consumers {
+		if ch.autoDelete(k) == nil {
+			continue
+		}
+		slots <- struct{}{}
+		leaving.Go(func() {
+			defer func() { <-slots }()
+			if err := k.sub.Cancel(ctx); err == nil {
+				ch.deleteUnused(ctx, k)
+			}
+		})
+	}
+	leaving.Wait()
 }
 
 // stop ends a consumer from this side, and tells the client if it does not know.

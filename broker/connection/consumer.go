@@ -29,6 +29,7 @@ type consumer struct {
 	holder
 	tag      string
 	queue    string // its name
+	id       queue.ID
 	noAck    bool
 	prefetch int
 	counts   bool  // redelivered messages say how often they came

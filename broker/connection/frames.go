@@ -33,6 +33,7 @@ func (c *conn) frame(ctx context.Context, f wire.Frame) (done bool, err error) {
 func (c *conn) method(ctx context.Context, m wire.Method) (done bool, err error) {
 	switch m.(type) {
 	case *wire.ConnectionClose:
+		c.leaveQueues(ctx)
 		c.endChannels()
 		c.dropOwned() // before the client goes on, maybe to declare them again
 		c.out.end(wire.AppendMethodFrame(nil, 0, &wire.ConnectionCloseOk{}))
@@ -41,6 +42,15 @@ func (c *conn) method(ctx context.Context, m wire.Method) (done bool, err error)
 		return false, c.updateSecret(ctx)
 	default:
 		return false, fault(wire.ChannelError, "unexpected method in connection state running")
+	}
+}
+
+// leaveQueues deletes the auto-delete queues that only this connection consumes from.
+func (c *conn) leaveQueues(ctx context.Context) {
+	asked, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
+	defer cancel()
+	for _, ch := range c.channels {
+		ch.leaveQueues(asked)
 	}
 }
 

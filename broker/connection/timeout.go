@@ -61,7 +61,7 @@ func (c *conn) expire(ctx context.Context) {
 			continue
 		}
 		if err := ch.expire(ctx, now); err != nil {
-			c.fail(ch.id, err)
+			c.fail(ctx, ch.id, err)
 		}
 	}
 }
