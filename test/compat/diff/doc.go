@@ -21,8 +21,9 @@
 // it comes (deliveries, returns, confirms, basic.cancel) waits until Expect,
 // ExpectN or, where there is no order, ExpectSorted records it; Confirms is for
 // acks whose grouping does not matter. Quiet says that nothing else came, as of a
-// round trip to the channel and to queues. Nothing sleeps: Eventually, Await,
-// S.Queue and S.Gone ask until it is so and record only that.
+// round trip to the channel and to queues. Nothing sleeps for what can be asked:
+// Eventually, Await, S.Queue and S.Gone ask until it is so and record only that;
+// S.Pause is for what time alone brings.
 //
 //	{Name: "H18,J5/a rejected message is dead-lettered", Kinds: Everywhere(), Run: func(s *S) {
 //		ch := s.Connect().Channel()
