@@ -19,10 +19,28 @@ func directed(t *testing.T, f func(t *testing.T, c *Cluster)) {
 		defer c.finish(t)
 		c.Start()
 		if c.AwaitReady(time.Minute) {
-			time.Sleep(10 * time.Second) // until leaders have settled down
-			f(t, c)
+			time.Sleep(5 * time.Second) // until there are all groups
+			if c.Await(30*time.Second, "groups are led where they should be", c.settled) {
+				f(t, c)
+			}
 		}
 	})
+}
+
+// settled tells whether every group is led by the node that is preferred, and all know it.
+func (c *Cluster) settled() bool {
+	for _, m := range c.Machines {
+		n := m.Node()
+		if n == nil {
+			return false
+		}
+		for _, g := range n.Status().Groups {
+			if g.Leader != g.Preferred {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // finish ends the cluster and tells what it noted, with its log when the test has failed.
