@@ -22,6 +22,9 @@ const deliveryWindowMin = 64 << 10
 
 // consume starts a consumer (H1).
 func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
+	if err := ch.mayTakeReplies(m); err != nil {
+		return err
+	}
 	if err := ch.roomForConsumer(m.ConsumerTag); err != nil {
 		return err
 	}
@@ -29,9 +32,6 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	find := ch.readable
 	if m.Queue == replyTo {
 		find = ch.declareReplies
-		if !m.NoAck {
-			return fault(wire.PreconditionFailed, "reply consumer cannot acknowledge")
-		}
 	}
 	q, err := find(ctx, m.Queue)
 	if err != nil {

@@ -21,9 +21,6 @@ func isReplyQueue(name string) bool { return strings.HasPrefix(name, replyTo+"."
 
 // declareReplies makes the queue of the channel's reply consumer.
 func (ch *channel) declareReplies(ctx context.Context, _ string) (*topology.Queue, error) {
-	if ch.replies != "" && ch.hasReplies() {
-		return nil, fault(wire.PreconditionFailed, "reply consumer already set")
-	}
 	ch.c.owner = true
 	result, err := ch.change(ctx, topology.DeclareQueue{ServerNamed: true, Queue: topology.Queue{
 		VHost: ch.c.vhost, Name: replyTo + "." + randomName(), Exclusive: true, AutoDelete: true, Owner: ch.c.id,
@@ -32,6 +29,20 @@ func (ch *channel) declareReplies(ctx context.Context, _ string) (*topology.Queu
 		return nil, about(ch.c.vhost, replyTo, err)
 	}
 	return result.Queue, nil
+}
+
+// mayTakeReplies refuses consumers of reply queues: one that acknowledges, a second
+// one of the channel, even under the tag of the first, and one of another's queue.
+func (ch *channel) mayTakeReplies(m *wire.BasicConsume) error {
+	switch {
+	case m.Queue == replyTo && !m.NoAck:
+		return fault(wire.PreconditionFailed, "reply consumer cannot acknowledge")
+	case m.Queue == replyTo && ch.replies != "" && ch.hasReplies():
+		return fault(wire.PreconditionFailed, "reply consumer already set")
+	case isReplyQueue(m.Queue) && m.Queue != ch.replies:
+		return fault(wire.PreconditionFailed, "only creator channel may consume from queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
+	}
+	return nil
 }
 
 // hasReplies tells whether the reply consumer is still there.

@@ -47,11 +47,8 @@ func checkLength(kind, name string) error {
 	return nil
 }
 
-// isReplyQueue tells the names that direct reply-to uses, which are no queues of ours.
-func isReplyQueue(name string) bool {
-	const reply = "amq.rabbitmq.reply-to"
-	return name == reply || strings.HasPrefix(name, reply+".")
-}
+// isReplyQueue tells the names that direct reply-to gives, whose queues nobody binds.
+func isReplyQueue(name string) bool { return strings.HasPrefix(name, "amq.rabbitmq.reply-to.") }
 
 // checkNotDefault refuses operations on the exchange that has no name.
 func checkNotDefault(exchange string) error {
