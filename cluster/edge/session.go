@@ -18,6 +18,8 @@ const (
 	eagerBytes = 64 << 10
 	// batchFlights is how many batches of a session may be under way.
 	batchFlights = 8
+	// mix spreads the numbers of sessions that must not be taken for each other.
+	mix = 0x9e3779b97f4a7c15
 )
 
 // flight is a batch on its way, kept until it is answered.
@@ -52,7 +54,7 @@ func newSession(e *Edge, t Target) *session {
 	if t.Group == 0 {
 		// A home that has started anew answers under the same address: batches for
 		// the process before must not take the numbers of those for this one.
-		id.Incarnation ^= t.Epoch * 0x9e3779b97f4a7c15
+		id.Incarnation ^= t.Epoch * mix
 	}
 	return &session{e: e, target: t, id: id, budget: budget{limit: e.cfg.UnconfirmedBytes}, wake: make(chan struct{}, 1)}
 }
@@ -314,15 +316,25 @@ func arrivals(b *queue.Builder, n int) []int {
 	return list
 }
 
-// abandon gives up what waits for a transient queue's node that is gone.
+// abandon gives up what waits for a transient queue's node that is gone. Batches
+// under way may have reached it: they are lost. The others were published to queues
+// that are no more, and are confirmed as RabbitMQ confirms what goes nowhere.
 func (s *session) abandon() {
 	s.mu.Lock()
 	s.seal()
-	lost := slices.Concat(s.flights, s.sealed)
+	lost, nowhere := s.flights, s.sealed
 	s.flights, s.sealed = nil, nil
+	if s.seq > 0 { // should the node get queues again, it must not wait for what was given up
+		s.seq = 0
+		s.id.Incarnation = s.id.Incarnation*mix + 1
+	}
 	s.mu.Unlock()
 	for _, f := range lost {
 		s.budget.release(f.bytes)
 		complete(f.receipts, nil, ErrLost)
+	}
+	for _, f := range nowhere {
+		s.budget.release(f.bytes)
+		complete(f.receipts, nil, nil)
 	}
 }

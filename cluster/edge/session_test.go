@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -580,5 +581,37 @@ func TestTwoProcessesOfAHomeAreTwoSessions(t *testing.T) {
 				t.Fatalf("%d messages confirmed; queues %v and %v", confirms.count(), s.Queue(1), s.Queue(2))
 			}
 		})
+	})
+}
+
+// A home that seemed to be gone, with no transient queue left, may get another
+// queue: its publishes go on. What no process has been told of the messages before
+// is that they are of a queue that is gone, for which there are confirms, too.
+func TestAHomeThatWasGivenUpIsPublishedToAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &local{}
+		t.Cleanup(l.lead(transient.NewLog(1<<30, func([]queue.ID) {}), leader.Config{}))
+		e := newEdge(t, l)
+		var gone atomic.Bool
+		e.cfg.HomeAlive = func(leader.EdgeID) bool { return !gone.Load() }
+		e.cfg.Locate = func(queue.ID) (Target, bool) { return Target{Home: "self", Epoch: 2}, true }
+		confirms := &tally{seen: make(map[uint64]int)}
+		for tag, dead := range []bool{true, false, false, true, false} {
+			gone.Store(dead)
+			m := queue.Message{Body: []byte("x"), TTL: queue.NoTTL}
+			if s := e.sessions[Target{Home: "self", Epoch: 2}]; s != nil && dead {
+				s.mu.Lock()
+				s.link.fail()
+				s.mu.Unlock()
+				synctest.Wait()
+			}
+			if err := e.Publish(t.Context(), []queue.ID{1}, &m, Receipt{Confirms: confirms, Tag: uint64(tag)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			if confirms.count() != tag+1 || confirms.err != nil {
+				t.Fatalf("message %d: %d messages are confirmed, error %v", tag, confirms.count(), confirms.err)
+			}
+		}
 	})
 }
