@@ -48,6 +48,15 @@ func (l *Liveness) Up(serverID string) {
 	delete(l.dead, serverID)
 }
 
+// Ended tells whether a process was seen to end, which is surer than that
+// membership does not see it any more.
+func (l *Liveness) Ended(e leader.EdgeID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	epoch, dead := l.dead[e.Node]
+	return dead && e.Epoch <= epoch && e != l.Self
+}
+
 // Gone tells whether a process is known to have ended.
 func (l *Liveness) Gone(e leader.EdgeID) bool {
 	if e == l.Self {
@@ -56,10 +65,7 @@ func (l *Liveness) Gone(e leader.EdgeID) bool {
 	if e.Node == l.Self.Node {
 		return true
 	}
-	l.mu.Lock()
-	epoch, dead := l.dead[e.Node]
-	l.mu.Unlock()
-	if dead && e.Epoch <= epoch {
+	if l.Ended(e) {
 		return true
 	}
 	for _, p := range l.Peers() {

@@ -54,6 +54,14 @@ type simNode struct {
 	conns     map[string]*grpc.ClientConn
 	cancel    context.CancelFunc
 	ended     chan error
+	seen      uint64 // the process that the others saw to end
+}
+
+// sawEnd has the others see that the present process ends.
+func (n *simNode) sawEnd() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen = n.epoch
 }
 
 // simDisk keeps what a node wrote until the instant of its crash.
@@ -379,7 +387,11 @@ func (c *simCluster) connect() {
 func (n *simNode) members() (list []Member) {
 	for _, other := range n.c.list() {
 		alive := other == n || n.c.reaches(n, other) && n.c.reaches(other, n)
-		list = append(list, Member{ID: other.id(), Name: other.cfg.Self.Name, Epoch: other.process(), Alive: alive})
+		other.mu.Lock()
+		seen := other.seen
+		other.mu.Unlock()
+		epoch := other.process()
+		list = append(list, Member{ID: other.id(), Name: other.cfg.Self.Name, Epoch: epoch, Alive: alive, Ended: epoch > 0 && epoch <= seen})
 	}
 	return list
 }

@@ -29,6 +29,7 @@ type Member struct {
 	Name  string
 	Epoch uint64
 	Alive bool
+	Ended bool // the process was seen to end: it is not just silent
 }
 
 // Conns gives connections to nodes by their ServerIDs; it works for nodes of no
@@ -69,7 +70,7 @@ type Config struct {
 	ApplyTimeout    time.Duration // until a command fails; default 4.5 s, inside the 5 s that clients are promised
 	VisibleTimeout  time.Duration // until a node that does not answer is not waited for; default 1 s
 	StallTimeout    time.Duration // a disk operation that takes longer ends Run; default 3 s
-	DropAfter       time.Duration // a dead node's transient queues are dropped; default 10 s
+	DropAfter       time.Duration // a silent node's transient queues are dropped; default 10 s
 	ReplaceAfter    time.Duration // a dead voter is replaced; default 30 s
 	SnapshotBytes   int           // log bytes that make a snapshot worth while; default 4 MiB
 	TrailingEntries uint64        // kept behind a snapshot; default 2048

@@ -83,11 +83,15 @@ type view struct {
 	nodes     []Node
 	groups    []GroupInfo
 	alive     map[string]bool
+	ended     map[string]uint64 // the highest epoch of a node's that was seen to end
 }
 
 func (t *tenure) look() view {
-	v := view{alive: map[string]bool{t.m.cfg.Self.ID: true}}
+	v := view{alive: map[string]bool{t.m.cfg.Self.ID: true}, ended: make(map[string]uint64)}
 	for _, mem := range t.m.cfg.Members() {
+		if mem.Ended {
+			v.ended[mem.ID] = max(v.ended[mem.ID], mem.Epoch)
+		}
 		v.alive[mem.ID] = v.alive[mem.ID] || mem.Alive
 	}
 	t.m.fsm.view(func(s *state) {
@@ -127,11 +131,13 @@ func (t *tenure) form(ctx context.Context) error {
 	return t.m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Form{Form: f}}).err
 }
 
-// transients drops the queues that lived in the memory of nodes that are gone.
+// transients drops the queues that lived in the memory of nodes that are gone: at
+// once where the process was seen to end, since its clients come back and declare
+// them anew, and what others publish to them waits.
 func (t *tenure) transients(ctx context.Context, v view) error {
 	var errs error
 	for _, n := range v.nodes {
-		if !t.deadFor(n.ID, t.m.cfg.DropAfter) {
+		if v.ended[n.ID] < n.Epoch && !t.deadFor(n.ID, t.m.cfg.DropAfter) {
 			continue
 		}
 		var left int

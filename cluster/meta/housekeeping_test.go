@@ -163,6 +163,14 @@ func TestTransientQueuesGoWithTheirNode(t *testing.T) {
 		if !other.has("alive") {
 			t.Error("dropped with a living home")
 		}
+
+		home.start()
+		c.awaitReady(20 * time.Second)
+		transient(home, "refused")
+		home.stop()
+		home.sawEnd()
+		c.leader().running().Look()
+		eventually(t, 3*time.Second, "an end that was seen drops them soon", func() bool { return !other.has("refused") })
 	})
 }
 

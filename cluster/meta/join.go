@@ -141,6 +141,9 @@ func addMember(r *raft.Raft, id string) error {
 	return nil
 }
 
+// Look has the housekeeping look around now: the members have news.
+func (m *Meta) Look() { m.nudge() }
+
 // nudge has the housekeeping look around now.
 func (m *Meta) nudge() {
 	select {

@@ -325,7 +325,8 @@ func (n *Node) metaMembers() []meta.Member {
 	members := n.members.Members()
 	list := make([]meta.Member, len(members))
 	for i, m := range members {
-		list[i] = meta.Member{ID: m.ID, Name: m.Name, Epoch: m.Epoch, Alive: m.Alive}
+		list[i] = meta.Member{ID: m.ID, Name: m.Name, Epoch: m.Epoch, Alive: m.Alive,
+			Ended: n.liveness.Ended(leader.EdgeID{Node: m.ID, Epoch: m.Epoch})}
 	}
 	return list
 }
@@ -333,6 +334,7 @@ func (n *Node) metaMembers() []meta.Member {
 func (n *Node) assembleQueues() (err error) {
 	n.liveness = &cluster.Liveness{Self: n.self, Peers: n.peers}
 	n.conns.WatchDead(n.liveness.Dead)
+	n.conns.WatchDead(func(string) { n.meta.Look() })
 	n.conns.WatchDead(n.alarms.Gone)
 	n.conns.Watch(func(id string, up bool) {
 		if up {
@@ -438,8 +440,12 @@ func (n *Node) preferred(id uint64) string {
 	return g.Preferred
 }
 
-// homeAlive: a process with transient queues counts as running while they are defined.
+// homeAlive: a process with transient queues counts as running while it is not known
+// to have ended, and while they are defined.
 func (n *Node) homeAlive(home leader.EdgeID) (alive bool) {
+	if !n.liveness.Gone(home) {
+		return true
+	}
 	n.meta.View(func(t *topology.Topology) {
 		for _, q := range t.QueuesAt(home.Node) {
 			alive = alive || q.HomeEpoch == home.Epoch
