@@ -193,7 +193,7 @@ func (ch *channel) deleteUnused(ctx context.Context, k *consumer) {
 // autoDelete is the consumer's queue, if that goes with its last consumer.
 func (ch *channel) autoDelete(k *consumer) (q *topology.Queue) {
 	ch.c.cfg.Definitions.View(func(t *topology.Topology) { q = t.QueueByID(k.id) })
-	if q == nil || !q.AutoDelete || isReplyQueue(k.queue) {
+	if q == nil || !q.AutoDelete {
 		return nil
 	}
 	return q
