@@ -68,6 +68,7 @@ type conn struct {
 	bell         chan struct{} // rings with nudged, for a reader that does not read
 	attended     bool          // the last read ended for a nudge: silence is counted from before
 	silent       time.Time     // when the client was waited for
+	looked       bool          // once more, since then
 	readAt       time.Time     // when the socket was read last
 	handshakeEnd time.Time     // read deadline until the connection is open
 	closing      atomic.Int64  // read deadline once connection.close was sent, in Unix nanoseconds
@@ -101,7 +102,7 @@ func (s source) Read(p []byte) (int, error) {
 	c.settle() // nothing more to gather
 	c.readAt = time.Now()
 	if !c.attended {
-		c.silent = c.readAt
+		c.silent, c.looked = c.readAt, false
 	}
 	c.attended = false
 	if err := c.nc.SetReadDeadline(c.readDeadline()); err != nil {
@@ -113,11 +114,41 @@ func (s source) Read(p []byte) (int, error) {
 	if c.nudged.Load() {
 		return 0, os.ErrDeadlineExceeded // likewise
 	}
+	n, err := c.nc.Read(p)
+	if !c.missing(err) {
+		return n, err
+	}
 	return c.nc.Read(p)
 }
 
+// lastLook is what a read gets that ended for silence: had this process been kept
+// from running, what came meanwhile would be in the socket.
+const lastLook = 50 * time.Millisecond
+
+// missing tells whether a read ended with err because of silence and should be
+// tried once more; the deadline is set for that.
+func (c *conn) missing(err error) bool {
+	if c.looked || !c.silence(err) {
+		return false
+	}
+	c.looked = true
+	if c.nc.SetReadDeadline(time.Now().Add(lastLook)) != nil {
+		return false
+	}
+	return c.silence(err) // or what woke the reader may have been overwritten
+}
+
+// silence tells whether a read ended with err for want of heartbeats, not because
+// somebody woke it.
+func (c *conn) silence(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.heartbeat > 0 && c.handshakeEnd.IsZero() &&
+		c.closing.Load() == 0 && !c.nudged.Load()
+}
+
 // readDeadline is when silence becomes an end. It is set anew for each read, so
-// while back-pressure keeps the reader from reading nobody is missed.
+// while back-pressure keeps the reader from reading nobody is missed. RabbitMQ looks
+// once an interval, and at the second look that finds nothing it is over: between
+// two and three intervals, which clients on busy machines have come to need.
 func (c *conn) readDeadline() time.Time {
 	if closing := c.closing.Load(); closing != 0 {
 		return time.Unix(0, closing)
@@ -126,7 +157,7 @@ func (c *conn) readDeadline() time.Time {
 		return c.handshakeEnd
 	}
 	if c.heartbeat > 0 {
-		return c.silent.Add(2 * c.heartbeat)
+		return c.silent.Add(2*c.heartbeat + c.heartbeat/2)
 	}
 	return time.Time{}
 }

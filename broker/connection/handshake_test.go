@@ -69,7 +69,7 @@ func TestA9FrameEnd(t *testing.T) {
 }
 
 // A11: heartbeats come when nothing else is sent, and a silent client is dropped
-// after two intervals.
+// after two intervals and a half.
 func TestA11Heartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := conntest.New(t)
@@ -91,16 +91,17 @@ func TestA11Heartbeats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if passed := time.Since(begin); passed != 20*time.Second {
-			t.Errorf("dropped after %v, want 20s", passed)
+		if passed := time.Since(begin); passed < 25*time.Second || passed > 26*time.Second {
+			t.Errorf("dropped after %v, want 25s", passed)
 		}
-		if beats := len(octets) / 8; beats < 3 || beats > 4 || !bytes.HasPrefix(octets, wire.AppendHeartbeat(nil)) {
-			t.Errorf("got % x, want 3 or 4 heartbeats", octets)
+		if beats := len(octets) / 8; beats < 4 || beats > 5 || !bytes.HasPrefix(octets, wire.AppendHeartbeat(nil)) {
+			t.Errorf("got % x, want 4 or 5 heartbeats", octets)
 		}
 	})
 }
 
-// A11: a client that sends only heartbeats stays.
+// A11: a client that sends only heartbeats stays, also one that is late with them:
+// py-amqp counts from the tick after the one that sent, and ticks when it has time.
 func TestA11HeartbeatsKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := conntest.New(t)
@@ -114,8 +115,8 @@ func TestA11HeartbeatsKeepAlive(t *testing.T) {
 		conntest.Expect[*wire.ConnectionOpenOk](c, 0)
 		c.Conn.SetDeadline(time.Time{})
 		go io.Copy(io.Discard, c.Conn)
-		for range 100 {
-			time.Sleep(time.Second)
+		for i := range 100 {
+			time.Sleep(time.Second + time.Duration(i%4)*400*time.Millisecond)
 			if _, err := c.Conn.Write(wire.AppendHeartbeat(nil)); err != nil {
 				t.Fatal(err)
 			}

@@ -139,7 +139,7 @@ func TestA11TimeoutsDoNotHideSilence(t *testing.T) {
 				}
 			}
 		}()
-		time.Sleep(19 * time.Second)
+		time.Sleep(24 * time.Second)
 		if l.Open() != 1 {
 			t.Error("dropped before two intervals")
 		}
