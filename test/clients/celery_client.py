@@ -81,9 +81,18 @@ class Worker:
         self.process.wait()
 
     def stop(self):
-        """A warm shutdown."""
+        """A warm shutdown.
+
+        Now and then a process of billiard's pool does not end, and the worker waits for it for ever in the pool's join. By
+        then it is done with the broker; a worker that waits for anything else has failed.
+        """
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(SOON)
+        try:
+            self.process.wait(SOON)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)  # Celery tells its stacks
+            until("the worker tells what it waits for: %s" % self.text()[-1000:], lambda: "self._pool.join()" in self.text(), SOON)
+            self.kill()
 
 
 main = None
