@@ -19,10 +19,10 @@ func withCounts(properties []byte, d *leader.Delivery) []byte {
 	if err != nil {
 		return properties
 	}
+	p.SetHeader("x-acquired-count", longlong(d.Returned))
 	if d.Failed > 0 {
 		p.SetHeader("x-delivery-count", longlong(d.Failed))
 	}
-	p.SetHeader("x-acquired-count", longlong(d.Returned))
 	const entry = 1 + len("x-delivery-count") + 9
 	out, err := p.Join(make([]byte, 0, len(properties)+4+2*entry))
 	if err != nil {

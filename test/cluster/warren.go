@@ -71,6 +71,9 @@ func Run(ctx context.Context, o Options) (*Warren, error) {
 	if err == nil {
 		err = w.AwaitWhole(ctx)
 	}
+	if err == nil {
+		err = w.AwaitHome(ctx)
+	}
 	if err != nil {
 		w.Close()
 		return nil, err
@@ -177,6 +180,21 @@ func whole(s Status, ids []string) string {
 		}
 	}
 	return ""
+}
+
+// AwaitHome waits until every group is led by the node that it prefers, too: what is
+// looked at closely must not see leadership on its way there.
+func (w *Warren) AwaitHome(ctx context.Context) error {
+	return w.Await(ctx, func(all []Status) string {
+		for _, s := range all {
+			for _, g := range s.Groups {
+				if g.Leader != g.Preferred {
+					return fmt.Sprintf("%s sees group %d led by %s, which prefers %s", s.Name, g.ID, g.Leader, g.Preferred)
+				}
+			}
+		}
+		return ""
+	})
 }
 
 // Await asks all running nodes until what is missing is "".

@@ -17,7 +17,7 @@ type (
 )
 
 // answerLimit is how long a broker may take to answer.
-const answerLimit = 5 * time.Second
+const answerLimit = 15 * time.Second
 
 // S is one run of a scenario against one broker: it makes connections and
 // keeps the transcript. It is for one goroutine.

@@ -61,7 +61,7 @@ type Scenario struct {
 	// They depend on the kind of queue, so they are hidden else.
 	Counters bool
 
-	Limit time.Duration // of one run; 0: 10 s
+	Limit time.Duration // of one run; 0: 30 s, which only a loaded machine needs
 	Alone bool          // with no other scenario beside it: alarms, limits of a node
 }
 
@@ -99,7 +99,7 @@ func (sc *Scenario) kinds() []Kind {
 
 func (sc *Scenario) limit() time.Duration {
 	if sc.Limit == 0 {
-		return 10 * time.Second
+		return 30 * time.Second
 	}
 	return sc.Limit
 }
