@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"strings"
+
 	"github.com/warrenmq/warren/broker/wire"
 
 	. "github.com/warrenmq/warren/test/compat/diff"
@@ -109,7 +111,9 @@ func limits() []Scenario {
 			status(s, "PUT", "/api/user-limits/"+u+"/max-cats", T{"value": 5})
 			status(s, "PUT", "/api/user-limits/"+u+"/max-channels", T{"value": "many"})
 		}},
-		{Name: "K6,B15/a virtual host comes and goes", Run: func(s *S) {
+		{Name: "K6,B15/a virtual host comes and goes", Upgrade: func(line string) string {
+			return strings.Replace(line, "vhost 'v' is down", "vhost 'v' is deleted", 1)
+		}, Source: "rabbit_connection_tracking.erl and rabbit_reader.erl (3.10): is deleted, or is down, whichever the connection hears of first", Run: func(s *S) {
 			v := s.VHost("v")
 			c := s.Connect(VHost(v))
 			c.Channel().Do(&wire.QueueDeclare{Queue: "q", Durable: true})
