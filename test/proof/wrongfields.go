@@ -98,7 +98,7 @@ func wrongFields() []wrongField {
 		{name: "a method of channel 1 on channel 0", bytes: methods(0, publish), want: []string{"connection 504", "connection 503"}},
 		{name: "a method on a channel that is not open", bytes: methods(7, publish), want: []string{"connection 504"}, text: "expected 'channel.open'"},
 		{name: "channel.open twice", bytes: methods(1, &wire.ChannelOpen{}), want: []string{"connection 504"}, text: "second 'channel.open' seen"},
-		{name: "a channel number above the limit", bytes: methods(2048, &wire.ChannelOpen{}), want: []string{"connection 504", "connection 530"}},
+		{name: "a channel more than the limit", bytes: channels(2, 2048), want: []string{"connection 530"}, text: "number of channels opened"},
 		{name: "connection.start-ok again", bytes: methods(0, startOk()), want: []string{"connection 504"}},
 
 		{name: "an unknown frame type", bytes: frame(9, 1, 1, 2, 3), want: []string{"connection 501"}},
@@ -190,4 +190,13 @@ func (w wrongField) try(ctx context.Context, addr string) (verdict, error) {
 // is says whether v is what a table calls "scope code".
 func (v verdict) is(want string) bool {
 	return want == v.scope || want == fmt.Sprintf("%s %d", v.scope, v.code)
+}
+
+// channels opens the channels from first to last: it is how many there are that
+// counts, not their numbers.
+func channels(first, last uint16) (all []byte) {
+	for n := first; n <= last; n++ {
+		all = append(all, methods(n, &wire.ChannelOpen{})...)
+	}
+	return all
 }
