@@ -6,11 +6,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 SCHEDULES ?= 200
+CHECKS  ?= 100000
 
 export CGO_ENABLED ?= 0
 export PATH := $(TOOLS):$(PATH)
 
-.PHONY: all build run test check lint generated race fuzz sim compat compat-docs bench proof proto tools deps clean
+.PHONY: all build run test check lint generated race fuzz sim model compat compat-docs bench proof proto tools deps clean
 
 all: build
 
@@ -42,6 +43,9 @@ fuzz: ## $(FUZZTIME) of each fuzz target
 
 sim: ## more fault schedules: make sim SCHEDULES=5000
 	$(GO) test ./test/sim -count=1 -timeout 60m -schedules=$(SCHEDULES)
+
+model: ## random command sequences against the model of the queues: make model CHECKS=1000000
+	$(GO) test ./broker/queue -count=1 -timeout 0 -run 'TestReplicasAgree' -rapid.checks=$(CHECKS)
 
 compat: build deps
 	$(GO) test ./test/compat/... -count=1
