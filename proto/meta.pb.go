@@ -678,6 +678,86 @@ func (x *MetaReadIndexResponse) GetIndex() uint64 {
 	return 0
 }
 
+type MetaTermRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaTermRequest) Reset() {
+	*x = MetaTermRequest{}
+	mi := &file_meta_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaTermRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaTermRequest) ProtoMessage() {}
+
+func (x *MetaTermRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaTermRequest.ProtoReflect.Descriptor instead.
+func (*MetaTermRequest) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{13}
+}
+
+type MetaTermResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaTermResponse) Reset() {
+	*x = MetaTermResponse{}
+	mi := &file_meta_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaTermResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaTermResponse) ProtoMessage() {}
+
+func (x *MetaTermResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaTermResponse.ProtoReflect.Descriptor instead.
+func (*MetaTermResponse) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *MetaTermResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 // MetaEntry is the payload of a log entry of the meta group, after its version
 // byte.
 type MetaEntry struct {
@@ -690,7 +770,7 @@ type MetaEntry struct {
 
 func (x *MetaEntry) Reset() {
 	*x = MetaEntry{}
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +782,7 @@ func (x *MetaEntry) String() string {
 func (*MetaEntry) ProtoMessage() {}
 
 func (x *MetaEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +795,7 @@ func (x *MetaEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaEntry.ProtoReflect.Descriptor instead.
 func (*MetaEntry) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{13}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MetaEntry) GetProposer() string {
@@ -745,7 +825,7 @@ type MetaBatch struct {
 
 func (x *MetaBatch) Reset() {
 	*x = MetaBatch{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +837,7 @@ func (x *MetaBatch) String() string {
 func (*MetaBatch) ProtoMessage() {}
 
 func (x *MetaBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +850,7 @@ func (x *MetaBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaBatch.ProtoReflect.Descriptor instead.
 func (*MetaBatch) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MetaBatch) GetOrigin() string {
@@ -828,7 +908,7 @@ type MetaCommand struct {
 
 func (x *MetaCommand) Reset() {
 	*x = MetaCommand{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +920,7 @@ func (x *MetaCommand) String() string {
 func (*MetaCommand) ProtoMessage() {}
 
 func (x *MetaCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +933,7 @@ func (x *MetaCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaCommand.ProtoReflect.Descriptor instead.
 func (*MetaCommand) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MetaCommand) GetNumber() uint64 {
@@ -1112,7 +1192,7 @@ type MetaForm struct {
 
 func (x *MetaForm) Reset() {
 	*x = MetaForm{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1204,7 @@ func (x *MetaForm) String() string {
 func (*MetaForm) ProtoMessage() {}
 
 func (x *MetaForm) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1217,7 @@ func (x *MetaForm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaForm.ProtoReflect.Descriptor instead.
 func (*MetaForm) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MetaForm) GetClusterId() string {
@@ -1179,7 +1259,7 @@ type MetaRegister struct {
 
 func (x *MetaRegister) Reset() {
 	*x = MetaRegister{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1271,7 @@ func (x *MetaRegister) String() string {
 func (*MetaRegister) ProtoMessage() {}
 
 func (x *MetaRegister) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1284,7 @@ func (x *MetaRegister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaRegister.ProtoReflect.Descriptor instead.
 func (*MetaRegister) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MetaRegister) GetNode() *MetaNode {
@@ -1231,7 +1311,7 @@ type MetaProcess struct {
 
 func (x *MetaProcess) Reset() {
 	*x = MetaProcess{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1323,7 @@ func (x *MetaProcess) String() string {
 func (*MetaProcess) ProtoMessage() {}
 
 func (x *MetaProcess) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1336,7 @@ func (x *MetaProcess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaProcess.ProtoReflect.Descriptor instead.
 func (*MetaProcess) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MetaProcess) GetId() string {
@@ -1283,7 +1363,7 @@ type MetaOverlap struct {
 
 func (x *MetaOverlap) Reset() {
 	*x = MetaOverlap{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1375,7 @@ func (x *MetaOverlap) String() string {
 func (*MetaOverlap) ProtoMessage() {}
 
 func (x *MetaOverlap) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1388,7 @@ func (x *MetaOverlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaOverlap.ProtoReflect.Descriptor instead.
 func (*MetaOverlap) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MetaOverlap) GetProcesses() []*MetaProcess {
@@ -1337,7 +1417,7 @@ type MetaNode struct {
 
 func (x *MetaNode) Reset() {
 	*x = MetaNode{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1429,7 @@ func (x *MetaNode) String() string {
 func (*MetaNode) ProtoMessage() {}
 
 func (x *MetaNode) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1442,7 @@ func (x *MetaNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaNode.ProtoReflect.Descriptor instead.
 func (*MetaNode) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MetaNode) GetId() string {
@@ -1446,7 +1526,7 @@ type MetaEnsureGroups struct {
 
 func (x *MetaEnsureGroups) Reset() {
 	*x = MetaEnsureGroups{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1538,7 @@ func (x *MetaEnsureGroups) String() string {
 func (*MetaEnsureGroups) ProtoMessage() {}
 
 func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1551,7 @@ func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaEnsureGroups.ProtoReflect.Descriptor instead.
 func (*MetaEnsureGroups) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MetaEnsureGroups) GetNode() string {
@@ -1497,7 +1577,7 @@ type MetaReplicas struct {
 
 func (x *MetaReplicas) Reset() {
 	*x = MetaReplicas{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1589,7 @@ func (x *MetaReplicas) String() string {
 func (*MetaReplicas) ProtoMessage() {}
 
 func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1602,7 @@ func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaReplicas.ProtoReflect.Descriptor instead.
 func (*MetaReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MetaReplicas) GetIds() []string {
@@ -1545,7 +1625,7 @@ type MetaSetTarget struct {
 
 func (x *MetaSetTarget) Reset() {
 	*x = MetaSetTarget{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1637,7 @@ func (x *MetaSetTarget) String() string {
 func (*MetaSetTarget) ProtoMessage() {}
 
 func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1650,7 @@ func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetTarget.ProtoReflect.Descriptor instead.
 func (*MetaSetTarget) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MetaSetTarget) GetGroup() uint64 {
@@ -1605,7 +1685,7 @@ type MetaSetReplicas struct {
 
 func (x *MetaSetReplicas) Reset() {
 	*x = MetaSetReplicas{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1697,7 @@ func (x *MetaSetReplicas) String() string {
 func (*MetaSetReplicas) ProtoMessage() {}
 
 func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1710,7 @@ func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetReplicas.ProtoReflect.Descriptor instead.
 func (*MetaSetReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MetaSetReplicas) GetGroup() uint64 {
@@ -1659,7 +1739,7 @@ type MetaUser struct {
 
 func (x *MetaUser) Reset() {
 	*x = MetaUser{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1751,7 @@ func (x *MetaUser) String() string {
 func (*MetaUser) ProtoMessage() {}
 
 func (x *MetaUser) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1764,7 @@ func (x *MetaUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaUser.ProtoReflect.Descriptor instead.
 func (*MetaUser) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MetaUser) GetName() string {
@@ -1728,7 +1808,7 @@ type MetaPermission struct {
 
 func (x *MetaPermission) Reset() {
 	*x = MetaPermission{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1820,7 @@ func (x *MetaPermission) String() string {
 func (*MetaPermission) ProtoMessage() {}
 
 func (x *MetaPermission) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1833,7 @@ func (x *MetaPermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaPermission.ProtoReflect.Descriptor instead.
 func (*MetaPermission) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MetaPermission) GetUser() string {
@@ -1804,7 +1884,7 @@ type MetaTopicPermission struct {
 
 func (x *MetaTopicPermission) Reset() {
 	*x = MetaTopicPermission{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1896,7 @@ func (x *MetaTopicPermission) String() string {
 func (*MetaTopicPermission) ProtoMessage() {}
 
 func (x *MetaTopicPermission) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1909,7 @@ func (x *MetaTopicPermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaTopicPermission.ProtoReflect.Descriptor instead.
 func (*MetaTopicPermission) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MetaTopicPermission) GetUser() string {
@@ -1877,7 +1957,7 @@ type MetaUserLimits struct {
 
 func (x *MetaUserLimits) Reset() {
 	*x = MetaUserLimits{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +1969,7 @@ func (x *MetaUserLimits) String() string {
 func (*MetaUserLimits) ProtoMessage() {}
 
 func (x *MetaUserLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +1982,7 @@ func (x *MetaUserLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaUserLimits.ProtoReflect.Descriptor instead.
 func (*MetaUserLimits) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MetaUserLimits) GetUser() string {
@@ -1932,7 +2012,7 @@ type MetaGroup struct {
 
 func (x *MetaGroup) Reset() {
 	*x = MetaGroup{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2024,7 @@ func (x *MetaGroup) String() string {
 func (*MetaGroup) ProtoMessage() {}
 
 func (x *MetaGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2037,7 @@ func (x *MetaGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaGroup.ProtoReflect.Descriptor instead.
 func (*MetaGroup) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MetaGroup) GetId() uint64 {
@@ -2007,7 +2087,7 @@ type MetaOrigin struct {
 
 func (x *MetaOrigin) Reset() {
 	*x = MetaOrigin{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2099,7 @@ func (x *MetaOrigin) String() string {
 func (*MetaOrigin) ProtoMessage() {}
 
 func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2112,7 @@ func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaOrigin.ProtoReflect.Descriptor instead.
 func (*MetaOrigin) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MetaOrigin) GetId() string {
@@ -2084,7 +2164,7 @@ type MetaSnapshot struct {
 
 func (x *MetaSnapshot) Reset() {
 	*x = MetaSnapshot{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2176,7 @@ func (x *MetaSnapshot) String() string {
 func (*MetaSnapshot) ProtoMessage() {}
 
 func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2189,7 @@ func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSnapshot.ProtoReflect.Descriptor instead.
 func (*MetaSnapshot) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MetaSnapshot) GetApplied() uint64 {
@@ -2209,7 +2289,7 @@ type MetaLedger struct {
 
 func (x *MetaLedger) Reset() {
 	*x = MetaLedger{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2301,7 @@ func (x *MetaLedger) String() string {
 func (*MetaLedger) ProtoMessage() {}
 
 func (x *MetaLedger) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2314,7 @@ func (x *MetaLedger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaLedger.ProtoReflect.Descriptor instead.
 func (*MetaLedger) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MetaLedger) GetClusterId() string {
@@ -2310,7 +2390,10 @@ const file_meta_proto_rawDesc = "" +
 	"\aapplied\x18\x01 \x01(\x04R\aapplied\"\x16\n" +
 	"\x14MetaReadIndexRequest\"-\n" +
 	"\x15MetaReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"W\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\x11\n" +
+	"\x0fMetaTermRequest\"&\n" +
+	"\x10MetaTermResponse\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\"W\n" +
 	"\tMetaEntry\x12\x1a\n" +
 	"\bproposer\x18\x01 \x01(\tR\bproposer\x12.\n" +
 	"\abatches\x18\x02 \x03(\v2\x14.warren.v1.MetaBatchR\abatches\"\x83\x01\n" +
@@ -2441,11 +2524,12 @@ const file_meta_proto_rawDesc = "" +
 	"\tBootstrap\x12E\n" +
 	"\x06Status\x12\x1c.warren.v1.MetaStatusRequest\x1a\x1d.warren.v1.MetaStatusResponse\x12H\n" +
 	"\aPromise\x12\x1d.warren.v1.MetaPromiseRequest\x1a\x1e.warren.v1.MetaPromiseResponse\x12?\n" +
-	"\x04Join\x12\x1a.warren.v1.MetaJoinRequest\x1a\x1b.warren.v1.MetaJoinResponse2\xf9\x01\n" +
+	"\x04Join\x12\x1a.warren.v1.MetaJoinRequest\x1a\x1b.warren.v1.MetaJoinResponse2\xba\x02\n" +
 	"\x04Meta\x12H\n" +
 	"\aForward\x12\x1d.warren.v1.MetaForwardRequest\x1a\x1e.warren.v1.MetaForwardResponse\x12W\n" +
 	"\fAwaitApplied\x12\".warren.v1.MetaAwaitAppliedRequest\x1a#.warren.v1.MetaAwaitAppliedResponse\x12N\n" +
-	"\tReadIndex\x12\x1f.warren.v1.MetaReadIndexRequest\x1a .warren.v1.MetaReadIndexResponseB%Z#github.com/warrenmq/warren/proto;pbb\x06proto3"
+	"\tReadIndex\x12\x1f.warren.v1.MetaReadIndexRequest\x1a .warren.v1.MetaReadIndexResponse\x12?\n" +
+	"\x04Term\x12\x1a.warren.v1.MetaTermRequest\x1a\x1b.warren.v1.MetaTermResponseB%Z#github.com/warrenmq/warren/proto;pbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -2459,7 +2543,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 	return file_meta_proto_rawDescData
 }
 
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_meta_proto_goTypes = []any{
 	(*MetaStatusRequest)(nil),        // 0: warren.v1.MetaStatusRequest
 	(*MetaStatusResponse)(nil),       // 1: warren.v1.MetaStatusResponse
@@ -2474,62 +2558,64 @@ var file_meta_proto_goTypes = []any{
 	(*MetaAwaitAppliedResponse)(nil), // 10: warren.v1.MetaAwaitAppliedResponse
 	(*MetaReadIndexRequest)(nil),     // 11: warren.v1.MetaReadIndexRequest
 	(*MetaReadIndexResponse)(nil),    // 12: warren.v1.MetaReadIndexResponse
-	(*MetaEntry)(nil),                // 13: warren.v1.MetaEntry
-	(*MetaBatch)(nil),                // 14: warren.v1.MetaBatch
-	(*MetaCommand)(nil),              // 15: warren.v1.MetaCommand
-	(*MetaForm)(nil),                 // 16: warren.v1.MetaForm
-	(*MetaRegister)(nil),             // 17: warren.v1.MetaRegister
-	(*MetaProcess)(nil),              // 18: warren.v1.MetaProcess
-	(*MetaOverlap)(nil),              // 19: warren.v1.MetaOverlap
-	(*MetaNode)(nil),                 // 20: warren.v1.MetaNode
-	(*MetaEnsureGroups)(nil),         // 21: warren.v1.MetaEnsureGroups
-	(*MetaReplicas)(nil),             // 22: warren.v1.MetaReplicas
-	(*MetaSetTarget)(nil),            // 23: warren.v1.MetaSetTarget
-	(*MetaSetReplicas)(nil),          // 24: warren.v1.MetaSetReplicas
-	(*MetaUser)(nil),                 // 25: warren.v1.MetaUser
-	(*MetaPermission)(nil),           // 26: warren.v1.MetaPermission
-	(*MetaTopicPermission)(nil),      // 27: warren.v1.MetaTopicPermission
-	(*MetaUserLimits)(nil),           // 28: warren.v1.MetaUserLimits
-	(*MetaGroup)(nil),                // 29: warren.v1.MetaGroup
-	(*MetaOrigin)(nil),               // 30: warren.v1.MetaOrigin
-	(*MetaSnapshot)(nil),             // 31: warren.v1.MetaSnapshot
-	(*MetaLedger)(nil),               // 32: warren.v1.MetaLedger
-	nil,                              // 33: warren.v1.MetaUserLimits.LimitsEntry
+	(*MetaTermRequest)(nil),          // 13: warren.v1.MetaTermRequest
+	(*MetaTermResponse)(nil),         // 14: warren.v1.MetaTermResponse
+	(*MetaEntry)(nil),                // 15: warren.v1.MetaEntry
+	(*MetaBatch)(nil),                // 16: warren.v1.MetaBatch
+	(*MetaCommand)(nil),              // 17: warren.v1.MetaCommand
+	(*MetaForm)(nil),                 // 18: warren.v1.MetaForm
+	(*MetaRegister)(nil),             // 19: warren.v1.MetaRegister
+	(*MetaProcess)(nil),              // 20: warren.v1.MetaProcess
+	(*MetaOverlap)(nil),              // 21: warren.v1.MetaOverlap
+	(*MetaNode)(nil),                 // 22: warren.v1.MetaNode
+	(*MetaEnsureGroups)(nil),         // 23: warren.v1.MetaEnsureGroups
+	(*MetaReplicas)(nil),             // 24: warren.v1.MetaReplicas
+	(*MetaSetTarget)(nil),            // 25: warren.v1.MetaSetTarget
+	(*MetaSetReplicas)(nil),          // 26: warren.v1.MetaSetReplicas
+	(*MetaUser)(nil),                 // 27: warren.v1.MetaUser
+	(*MetaPermission)(nil),           // 28: warren.v1.MetaPermission
+	(*MetaTopicPermission)(nil),      // 29: warren.v1.MetaTopicPermission
+	(*MetaUserLimits)(nil),           // 30: warren.v1.MetaUserLimits
+	(*MetaGroup)(nil),                // 31: warren.v1.MetaGroup
+	(*MetaOrigin)(nil),               // 32: warren.v1.MetaOrigin
+	(*MetaSnapshot)(nil),             // 33: warren.v1.MetaSnapshot
+	(*MetaLedger)(nil),               // 34: warren.v1.MetaLedger
+	nil,                              // 35: warren.v1.MetaUserLimits.LimitsEntry
 }
 var file_meta_proto_depIdxs = []int32{
 	2,  // 0: warren.v1.MetaStatusResponse.attempt:type_name -> warren.v1.MetaAttempt
 	2,  // 1: warren.v1.MetaPromiseRequest.attempt:type_name -> warren.v1.MetaAttempt
-	20, // 2: warren.v1.MetaJoinRequest.node:type_name -> warren.v1.MetaNode
-	14, // 3: warren.v1.MetaForwardRequest.batch:type_name -> warren.v1.MetaBatch
-	14, // 4: warren.v1.MetaEntry.batches:type_name -> warren.v1.MetaBatch
-	15, // 5: warren.v1.MetaBatch.commands:type_name -> warren.v1.MetaCommand
-	16, // 6: warren.v1.MetaCommand.form:type_name -> warren.v1.MetaForm
-	17, // 7: warren.v1.MetaCommand.register:type_name -> warren.v1.MetaRegister
-	21, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
-	23, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
-	24, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
-	25, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
-	26, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
-	26, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
-	27, // 14: warren.v1.MetaCommand.put_topic_permission:type_name -> warren.v1.MetaTopicPermission
-	27, // 15: warren.v1.MetaCommand.delete_topic_permission:type_name -> warren.v1.MetaTopicPermission
-	28, // 16: warren.v1.MetaCommand.set_user_limits:type_name -> warren.v1.MetaUserLimits
-	19, // 17: warren.v1.MetaCommand.overlap:type_name -> warren.v1.MetaOverlap
-	18, // 18: warren.v1.MetaCommand.end:type_name -> warren.v1.MetaProcess
-	25, // 19: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
-	26, // 20: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
-	20, // 21: warren.v1.MetaRegister.node:type_name -> warren.v1.MetaNode
-	18, // 22: warren.v1.MetaRegister.alive:type_name -> warren.v1.MetaProcess
-	18, // 23: warren.v1.MetaOverlap.processes:type_name -> warren.v1.MetaProcess
-	22, // 24: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
-	33, // 25: warren.v1.MetaUserLimits.limits:type_name -> warren.v1.MetaUserLimits.LimitsEntry
-	25, // 26: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
-	26, // 27: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
-	20, // 28: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
-	29, // 29: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
-	30, // 30: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
-	27, // 31: warren.v1.MetaSnapshot.topic_permissions:type_name -> warren.v1.MetaTopicPermission
-	28, // 32: warren.v1.MetaSnapshot.user_limits:type_name -> warren.v1.MetaUserLimits
+	22, // 2: warren.v1.MetaJoinRequest.node:type_name -> warren.v1.MetaNode
+	16, // 3: warren.v1.MetaForwardRequest.batch:type_name -> warren.v1.MetaBatch
+	16, // 4: warren.v1.MetaEntry.batches:type_name -> warren.v1.MetaBatch
+	17, // 5: warren.v1.MetaBatch.commands:type_name -> warren.v1.MetaCommand
+	18, // 6: warren.v1.MetaCommand.form:type_name -> warren.v1.MetaForm
+	19, // 7: warren.v1.MetaCommand.register:type_name -> warren.v1.MetaRegister
+	23, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
+	25, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
+	26, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
+	27, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
+	28, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
+	28, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
+	29, // 14: warren.v1.MetaCommand.put_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	29, // 15: warren.v1.MetaCommand.delete_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	30, // 16: warren.v1.MetaCommand.set_user_limits:type_name -> warren.v1.MetaUserLimits
+	21, // 17: warren.v1.MetaCommand.overlap:type_name -> warren.v1.MetaOverlap
+	20, // 18: warren.v1.MetaCommand.end:type_name -> warren.v1.MetaProcess
+	27, // 19: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
+	28, // 20: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
+	22, // 21: warren.v1.MetaRegister.node:type_name -> warren.v1.MetaNode
+	20, // 22: warren.v1.MetaRegister.alive:type_name -> warren.v1.MetaProcess
+	20, // 23: warren.v1.MetaOverlap.processes:type_name -> warren.v1.MetaProcess
+	24, // 24: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
+	35, // 25: warren.v1.MetaUserLimits.limits:type_name -> warren.v1.MetaUserLimits.LimitsEntry
+	27, // 26: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
+	28, // 27: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
+	22, // 28: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
+	31, // 29: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
+	32, // 30: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
+	29, // 31: warren.v1.MetaSnapshot.topic_permissions:type_name -> warren.v1.MetaTopicPermission
+	30, // 32: warren.v1.MetaSnapshot.user_limits:type_name -> warren.v1.MetaUserLimits
 	2,  // 33: warren.v1.MetaLedger.attempt:type_name -> warren.v1.MetaAttempt
 	0,  // 34: warren.v1.Bootstrap.Status:input_type -> warren.v1.MetaStatusRequest
 	3,  // 35: warren.v1.Bootstrap.Promise:input_type -> warren.v1.MetaPromiseRequest
@@ -2537,14 +2623,16 @@ var file_meta_proto_depIdxs = []int32{
 	7,  // 37: warren.v1.Meta.Forward:input_type -> warren.v1.MetaForwardRequest
 	9,  // 38: warren.v1.Meta.AwaitApplied:input_type -> warren.v1.MetaAwaitAppliedRequest
 	11, // 39: warren.v1.Meta.ReadIndex:input_type -> warren.v1.MetaReadIndexRequest
-	1,  // 40: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
-	4,  // 41: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
-	6,  // 42: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
-	8,  // 43: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
-	10, // 44: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
-	12, // 45: warren.v1.Meta.ReadIndex:output_type -> warren.v1.MetaReadIndexResponse
-	40, // [40:46] is the sub-list for method output_type
-	34, // [34:40] is the sub-list for method input_type
+	13, // 40: warren.v1.Meta.Term:input_type -> warren.v1.MetaTermRequest
+	1,  // 41: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
+	4,  // 42: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
+	6,  // 43: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
+	8,  // 44: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
+	10, // 45: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
+	12, // 46: warren.v1.Meta.ReadIndex:output_type -> warren.v1.MetaReadIndexResponse
+	14, // 47: warren.v1.Meta.Term:output_type -> warren.v1.MetaTermResponse
+	41, // [41:48] is the sub-list for method output_type
+	34, // [34:41] is the sub-list for method input_type
 	34, // [34:34] is the sub-list for extension type_name
 	34, // [34:34] is the sub-list for extension extendee
 	0,  // [0:34] is the sub-list for field type_name
@@ -2555,7 +2643,7 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
-	file_meta_proto_msgTypes[15].OneofWrappers = []any{
+	file_meta_proto_msgTypes[17].OneofWrappers = []any{
 		(*MetaCommand_Topology)(nil),
 		(*MetaCommand_Form)(nil),
 		(*MetaCommand_Register)(nil),
@@ -2578,7 +2666,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -217,6 +217,7 @@ const (
 	Meta_Forward_FullMethodName      = "/warren.v1.Meta/Forward"
 	Meta_AwaitApplied_FullMethodName = "/warren.v1.Meta/AwaitApplied"
 	Meta_ReadIndex_FullMethodName    = "/warren.v1.Meta/ReadIndex"
+	Meta_Term_FullMethodName         = "/warren.v1.Meta/Term"
 )
 
 // MetaClient is the client API for Meta service.
@@ -232,6 +233,8 @@ type MetaClient interface {
 	AwaitApplied(ctx context.Context, in *MetaAwaitAppliedRequest, opts ...grpc.CallOption) (*MetaAwaitAppliedResponse, error)
 	// ReadIndex asks the leader how far the log is committed, and whether it leads still.
 	ReadIndex(ctx context.Context, in *MetaReadIndexRequest, opts ...grpc.CallOption) (*MetaReadIndexResponse, error)
+	// Term asks a member which term of the meta group it is in.
+	Term(ctx context.Context, in *MetaTermRequest, opts ...grpc.CallOption) (*MetaTermResponse, error)
 }
 
 type metaClient struct {
@@ -272,6 +275,16 @@ func (c *metaClient) ReadIndex(ctx context.Context, in *MetaReadIndexRequest, op
 	return out, nil
 }
 
+func (c *metaClient) Term(ctx context.Context, in *MetaTermRequest, opts ...grpc.CallOption) (*MetaTermResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MetaTermResponse)
+	err := c.cc.Invoke(ctx, Meta_Term_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MetaServer is the server API for Meta service.
 // All implementations must embed UnimplementedMetaServer
 // for forward compatibility.
@@ -285,6 +298,8 @@ type MetaServer interface {
 	AwaitApplied(context.Context, *MetaAwaitAppliedRequest) (*MetaAwaitAppliedResponse, error)
 	// ReadIndex asks the leader how far the log is committed, and whether it leads still.
 	ReadIndex(context.Context, *MetaReadIndexRequest) (*MetaReadIndexResponse, error)
+	// Term asks a member which term of the meta group it is in.
+	Term(context.Context, *MetaTermRequest) (*MetaTermResponse, error)
 	mustEmbedUnimplementedMetaServer()
 }
 
@@ -303,6 +318,9 @@ func (UnimplementedMetaServer) AwaitApplied(context.Context, *MetaAwaitAppliedRe
 }
 func (UnimplementedMetaServer) ReadIndex(context.Context, *MetaReadIndexRequest) (*MetaReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
+}
+func (UnimplementedMetaServer) Term(context.Context, *MetaTermRequest) (*MetaTermResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Term not implemented")
 }
 func (UnimplementedMetaServer) mustEmbedUnimplementedMetaServer() {}
 func (UnimplementedMetaServer) testEmbeddedByValue()              {}
@@ -379,6 +397,24 @@ func _Meta_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Meta_Term_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MetaTermRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MetaServer).Term(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Meta_Term_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MetaServer).Term(ctx, req.(*MetaTermRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Meta_ServiceDesc is the grpc.ServiceDesc for Meta service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -397,6 +433,10 @@ var Meta_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadIndex",
 			Handler:    _Meta_ReadIndex_Handler,
+		},
+		{
+			MethodName: "Term",
+			Handler:    _Meta_Term_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -114,7 +114,7 @@ func (m *Meta) askIndex(ctx context.Context) (uint64, error) {
 	case "":
 		return 0, ErrNoQuorum
 	case m.cfg.Self.ID:
-		return m.committedIndex()
+		return m.committedIndex(ctx)
 	}
 	conn, err := m.cfg.Conns.Conn(leader)
 	if err != nil {
@@ -128,7 +128,10 @@ func (m *Meta) askIndex(ctx context.Context) (uint64, error) {
 // committedIndex is the last committed entry that changed anything, as surely as
 // only a leader can tell: it has committed an entry of its term, so that it knows
 // of those of all terms before, and a majority still follows it.
-func (m *Meta) committedIndex() (uint64, error) {
+//
+// hashicorp/raft's own VerifyLeader is of no use here: asked while Raft ends, it
+// may never answer.
+func (m *Meta) committedIndex(ctx context.Context) (uint64, error) {
 	r, err := m.leads()
 	if err != nil {
 		return 0, err
@@ -141,22 +144,73 @@ func (m *Meta) committedIndex() (uint64, error) {
 	if e.Term != term {
 		return 0, errNotLeader // not yet
 	}
-	if err := r.VerifyLeader().Error(); err != nil {
-		return 0, errors.Join(errNotLeader, err)
-	}
-	if r.CurrentTerm() != term {
-		return 0, errNotLeader // it was deposed in between, and leads again
+	if err := m.verifyTerm(ctx, r, term); err != nil {
+		return 0, err
 	}
 	return m.lastChange(index, &e), nil
 }
 
-// lastChange is the last entry up to e, at index, that the state machine hears of.
+// verifyTerm fails unless a majority of the voters is in term. A leader of a later
+// one, elected before the question, would have had the vote of one of them, which
+// had come to that term by then.
+func (m *Meta) verifyTerm(ctx context.Context, r *raft.Raft, term uint64) error {
+	conf := r.GetConfiguration()
+	if err := conf.Error(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	terms := make(chan uint64, len(conf.Configuration().Servers))
+	voters := 0
+	for _, s := range conf.Configuration().Servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if s.ID == raft.ServerID(m.cfg.Self.ID) {
+			terms <- r.CurrentTerm()
+			continue
+		}
+		go func() { terms <- m.termOf(ctx, string(s.ID)) }()
+	}
+	agree := 0
+	for range voters {
+		select {
+		case t := <-terms:
+			if t == term {
+				agree++
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if agree > voters/2 {
+			return nil
+		}
+	}
+	return errNotLeader
+}
+
+// termOf asks another node which term it is in; 0 when it does not say.
+func (m *Meta) termOf(ctx context.Context, id string) uint64 {
+	conn, err := m.cfg.Conns.Conn(id)
+	if err != nil {
+		return 0
+	}
+	resp, err := pb.NewMetaClient(conn).Term(ctx, &pb.MetaTermRequest{})
+	if err != nil {
+		return 0
+	}
+	return resp.GetTerm()
+}
+
+// lastChange is the last entry up to e, at index, that changes the definitions. Of
+// others no follower is given notice, so that they would be waited for in vain.
 func (m *Meta) lastChange(index uint64, e *raft.Log) uint64 {
-	for applied := m.fsm.progress.now(); index > applied; index-- {
+	for applied := m.fsm.changed.Load(); index > applied; index-- {
 		if err := m.cfg.Stores.Log.GetLog(index, e); err != nil {
 			return applied // it is in a snapshot of this state machine
 		}
-		if e.Type == raft.LogCommand || e.Type == raft.LogConfiguration {
+		if e.Type == raft.LogCommand {
 			break
 		}
 	}

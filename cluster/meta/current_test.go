@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // What one node has seen another one sees after Current, though it lagged behind.
@@ -98,5 +100,36 @@ func TestCurrentIsSharedAndWritesNothing(t *testing.T) {
 		if written := m.Status().Applied - before; written > 10 { // the cluster's own
 			t.Errorf("%d entries were written", written)
 		}
+	})
+}
+
+// slowReads is a log that takes its time.
+type slowReads struct{ raft.LogStore }
+
+func (l slowReads) GetLog(index uint64, e *raft.Log) error {
+	time.Sleep(time.Second)
+	return l.LogStore.GetLog(index, e)
+}
+
+// The end of a leader leaves nobody behind who asks it just then.
+func TestCurrentWhileTheLeaderEnds(t *testing.T) {
+	simulate(t, func(t *testing.T, c *simCluster) {
+		c.addAll(nil, "a", "b", "c")
+		c.awaitReady(20 * time.Second)
+		c.awaitVoters(3)
+		l := c.leader()
+		m := l.running()
+		m.cfg.Stores.Log = slowReads{m.cfg.Stores.Log}
+		var readers sync.WaitGroup
+		for range 20 {
+			readers.Go(func() {
+				if index, err := m.committedIndex(t.Context()); err == nil {
+					t.Errorf("a leader that has ended knows of %d", index)
+				}
+			})
+		}
+		time.Sleep(time.Second / 2)
+		l.stop()
+		readers.Wait()
 	})
 }

@@ -21,6 +21,7 @@ type fsm struct {
 	finish    func(answers []answer)                    // after the watchers have seen it
 	restored  func(origins origins)                     // entries were skipped
 	progress  progress
+	changed   atomic.Uint64 // the last entry of commands that is applied
 	logBytes  atomic.Int64 // of entries since the last snapshot
 	lastBytes atomic.Int64 // of the last snapshot
 
@@ -51,6 +52,7 @@ func (f *fsm) Apply(l *raft.Log) any {
 	f.order.Unlock()
 
 	f.progress.reach(l.Index)
+	f.changed.Store(l.Index)
 	f.finish(eff.answers)
 	return nil
 }
@@ -115,6 +117,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	f.order.Unlock()
 
 	f.progress.reach(s.applied)
+	f.changed.Store(s.applied)
 	f.restored(s.origins)
 	return nil
 }

@@ -77,12 +77,20 @@ func (s metaService) Forward(ctx context.Context, req *pb.MetaForwardRequest) (*
 	return nil, status.Error(codes.Unavailable, err.Error())
 }
 
-func (s metaService) ReadIndex(context.Context, *pb.MetaReadIndexRequest) (*pb.MetaReadIndexResponse, error) {
-	index, err := s.m.committedIndex()
+func (s metaService) ReadIndex(ctx context.Context, _ *pb.MetaReadIndexRequest) (*pb.MetaReadIndexResponse, error) {
+	index, err := s.m.committedIndex(ctx)
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	return &pb.MetaReadIndexResponse{Index: index}, nil
+}
+
+func (s metaService) Term(context.Context, *pb.MetaTermRequest) (*pb.MetaTermResponse, error) {
+	r := s.m.raft.Load()
+	if r == nil {
+		return nil, status.Error(codes.Unavailable, "the meta group is not open yet")
+	}
+	return &pb.MetaTermResponse{Term: r.CurrentTerm()}, nil
 }
 
 func (s metaService) AwaitApplied(ctx context.Context, req *pb.MetaAwaitAppliedRequest) (*pb.MetaAwaitAppliedResponse, error) {
