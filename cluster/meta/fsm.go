@@ -22,8 +22,8 @@ type fsm struct {
 	restored  func(origins origins)                     // entries were skipped
 	progress  progress
 	changed   atomic.Uint64 // the last entry of commands that is applied
-	logBytes  atomic.Int64 // of entries since the last snapshot
-	lastBytes atomic.Int64 // of the last snapshot
+	logBytes  atomic.Int64  // of entries since the last snapshot
+	lastBytes atomic.Int64  // of the last snapshot
 
 	order    sync.Mutex // watchers are called in the order of the log; taken before mu
 	watchers []func([]topology.Change)
