@@ -35,6 +35,7 @@ type Group struct {
 	transport Transport
 	logger    *slog.Logger
 	changes   chan bool          // Raft's NotifyCh
+	transfers transfers
 	retire    context.CancelFunc // ends run; guarded by the host's mu, nil before it runs
 
 	proposing sync.Mutex // keeps proposals in the order of their futures
@@ -295,12 +296,9 @@ func (g *Group) stop() error {
 
 // handOver moves the leadership to another node, within a bound.
 func (g *Group) handOver() error {
-	conf := g.raft.GetConfiguration()
-	if err := conf.Error(); err != nil {
-		return err
-	}
-	if len(conf.Configuration().Servers) == 1 {
+	voters := g.Status().Replicas
+	if len(voters) < 2 {
 		return nil
 	}
-	return g.ask(g.raft.LeadershipTransfer) // it takes an election timeout at most
+	return g.transfer(voters...)
 }

@@ -44,14 +44,21 @@ func (g *Group) drift(ctx context.Context) {
 			timer.Reset(movingPause)
 			continue
 		}
-		err := g.ask(func() raft.Future {
-			return g.raft.LeadershipTransferToServer(raft.ServerID(preferred), raft.ServerAddress(preferred))
-		})
+		err := g.transfer(g.drifts(preferred)...)
 		g.host.moving.Unlock()
 		if err != nil && ctx.Err() == nil {
 			g.logger.Debug("leadership was not handed to the preferred node", "to", preferred, "error", err)
 		}
 	}
+}
+
+// drifts is whom to hand the leadership to on its way to the preferred node: that
+// node, or another, which can try it in a term of its own.
+func (g *Group) drifts(preferred string) []string {
+	if g.transfers.mayTry(g.raft.CurrentTerm(), preferred) {
+		return []string{preferred}
+	}
+	return slices.DeleteFunc(g.Status().Replicas, func(id string) bool { return !g.follows(id) })
 }
 
 // follows tells whether a follower answers and is caught up.

@@ -339,7 +339,7 @@ func livePolicies() []Scenario {
 			applied(s, q)
 			s.HTTP("DELETE", "/api/policies/%2F/"+q+"-0", nil)
 			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("policy") == nil })
-			s.Pause(50e6)
+			s.Pause(500e6)
 			s.Put(q, "stays")
 			s.Pause(1200e6)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
@@ -393,7 +393,7 @@ func livePolicies() []Scenario {
 func applied(s *S, queue string) {
 	s.Silently(func() {
 		s.Eventually("policy", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+queue, nil).Field("policy") != nil })
-		s.Pause(50e6)
+		s.Pause(500e6)
 	})
 }
 
@@ -558,7 +558,7 @@ func operatorPolicies() (list []Scenario) {
 			ch.Await(q, 1, 0)
 			s.HTTP("DELETE", "/api/operator-policies/%2F/"+q+"-0", nil)
 			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("operator_policy") == nil })
-			s.Pause(50e6)
+			s.Pause(500e6)
 			s.Put(q, "3", "4", "5")
 			ch.Await(q, 3, 0)
 		}},
