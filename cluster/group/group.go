@@ -34,7 +34,7 @@ type Group struct {
 	entries   Entries
 	transport Transport
 	logger    *slog.Logger
-	changes   chan bool          // Raft's NotifyCh
+	changes   chan bool // Raft's NotifyCh
 	transfers transfers
 	retire    context.CancelFunc // ends run; guarded by the host's mu, nil before it runs
 
