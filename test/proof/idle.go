@@ -9,19 +9,16 @@ import (
 )
 
 const (
-	idleCPULimit = 3.0 // per cent of a core, each node
-	// idleShortLimit is the same where make test runs: the very same node takes up
-	// to twice as much there when the host's other guests are busy.
-	idleShortLimit = 6.0
-	idleRSSLimit   = 60 << 20 // bytes, each node
+	idleCPULimit = 3.0      // per cent of a core, each node
+	idleRSSLimit = 60 << 20 // bytes, each node
 )
 
 // idle measures a fresh cluster that nobody uses.
 func idle(ctx context.Context, r *run) error {
 	return withCluster(ctx, r, cluster.Options{}, func(w *cluster.Warren) error {
-		span, limit := 20*time.Second, idleCPULimit
+		span := 20 * time.Second
 		if r.short {
-			span, limit = 10*time.Second, idleShortLimit
+			span = 10 * time.Second
 		}
 		before := make([]cluster.Usage, len(w.Nodes))
 		for i, n := range w.Nodes {
@@ -41,8 +38,8 @@ func idle(ctx context.Context, r *run) error {
 				return err
 			}
 			cpu := 100 * (u.CPU - before[i].CPU).Seconds() / span.Seconds()
-			r.printf("%s: %.1f %% of a core, %d MB (limits %.0f %%, %d MB)", n.Name, cpu, u.RSS>>20, limit, idleRSSLimit>>20)
-			if cpu >= limit || u.RSS >= idleRSSLimit {
+			r.printf("%s: %.1f %% of a core, %d MB (limits %.0f %%, %d MB)", n.Name, cpu, u.RSS>>20, idleCPULimit, idleRSSLimit>>20)
+			if cpu >= idleCPULimit || u.RSS >= idleRSSLimit {
 				return fmt.Errorf("%s is not idle: %.1f %% of a core, %d MB", n.Name, cpu, u.RSS>>20)
 			}
 		}
