@@ -107,6 +107,7 @@ func TestI4WhatIsPublishedToADyingQueueIsConfirmed(t *testing.T) {
 		e, d, o := dyingRig(t)
 		d.delete(2)
 		e.Forget(2)
+		synctest.Wait() // the edge's own look may be on its way with them
 		wantOutcomes(t, "at its end", o, "ack", "ack", "ack", "nack")
 		m := queue.Message{Body: []byte("late"), TTL: queue.NoTTL}
 		e.mu.Lock()
