@@ -5,7 +5,7 @@ package scenarios
 func Elsewhere() map[string][]string {
 	return map[string][]string{
 		"A6":  {"broker/connection TestA6CloseTimeout"},
-		"B13": {"broker/auth guest on loopback", "cmd/warren TestOnlyNoneLiftsTheLoopbackRestriction"},
+		"B13": {"broker/auth TestAuthenticate", "cmd/warren TestOnlyNoneLiftsTheLoopbackRestriction"},
 		"B16": {"broker/connection TestB16Admission"},
 		"B17": {"broker/connection TestB17UserAndNodeLimits"},
 		"B18": {"broker/connection TestB18Blocked"},
@@ -25,7 +25,7 @@ func Elsewhere() map[string][]string {
 		"L2":  {"cluster/edge TestPublishBlocksAtTheBound", "broker/connection TestUnreadAnswersAreBounded"},
 		"L4":  {"cluster/edge TestPublishBlocksAtTheBound", "cluster/log TestCacheStaysInItsBudget"},
 		"L6":  {"test/proof minority", "test/sim TestMinority"},
-		"O1":  {"test/compat onEveryNode"},
+		"O1":  {"test/compat TestBroker"},
 		"O3":  {"cluster/group TestConfirmedSurvivesEveryLeadersDeath"},
 		"O4":  {"cluster/group TestLeadershipDriftsToThePreferredNode"},
 		"O5":  {"cluster/meta TestDeadVoterIsReplaced", "cluster/group TestReplicasMoveOneStepAtATime"},

@@ -1,8 +1,11 @@
 package scenarios
 
 import (
-	"os"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,38 +72,65 @@ func TestEveryRowIsShown(t *testing.T) {
 	}
 }
 
-// TestElsewhereExists: the tests that rows refer to are in the tree.
+// TestElsewhereExists: the tests and proofs that rows refer to are in the tree.
 func TestElsewhereExists(t *testing.T) {
 	root, err := cluster.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := known()
-	for id, tests := range Elsewhere() {
+	rows, found := known(), make(map[string][]string) // by folder
+	for id, names := range Elsewhere() {
 		if _, ok := rows[id]; !ok {
 			t.Errorf("there is no row %s", id)
 		}
-		for _, name := range tests {
-			folder, test, ok := strings.Cut(name, " ")
-			if !ok || !mentioned(t, filepath.Join(root, folder), test) {
-				t.Errorf("%s: no %q in %s", id, test, folder)
+		for _, name := range names {
+			folder, test, _ := strings.Cut(name, " ")
+			if found[folder] == nil {
+				found[folder] = testsIn(t, filepath.Join(root, folder))
+			}
+			if !slices.Contains(found[folder], test) {
+				t.Errorf("%s: no %q in %s, which has %q", id, test, folder, found[folder])
 			}
 		}
 	}
 }
 
-// mentioned says whether a file of the folder has the text.
-func mentioned(t *testing.T, folder, text string) bool {
+// testsIn is the tests of a folder, and the proofs of test/proof.
+func testsIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
-	files, err := os.ReadDir(folder)
-	if err != nil {
-		t.Error(err)
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no Go files in %s: %v", folder, err)
 	}
-	for _, f := range files {
-		b, err := os.ReadFile(filepath.Join(folder, f.Name()))
-		if err == nil && strings.Contains(string(b), text) {
-			return true
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			switch f, _ := d.(*ast.FuncDecl); {
+			case f == nil || f.Recv != nil:
+			case strings.HasSuffix(file, "_test.go") && strings.HasPrefix(f.Name.Name, "Test"):
+				names = append(names, f.Name.Name)
+			case f.Name.Name == "proofs":
+				names = append(names, entries(f)...)
+			}
 		}
 	}
-	return false
+	return names
+}
+
+// entries is the first field of every entry of the table that a function returns.
+func entries(table *ast.FuncDecl) (names []string) {
+	ast.Inspect(table, func(n ast.Node) bool {
+		entry, ok := n.(*ast.CompositeLit)
+		if !ok || len(entry.Elts) == 0 {
+			return true
+		}
+		if first, ok := entry.Elts[0].(*ast.BasicLit); ok {
+			names = append(names, strings.Trim(first.Value, `"`))
+		}
+		return true
+	})
+	return names
 }
