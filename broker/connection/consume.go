@@ -30,7 +30,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	}
 	ch.sweep()
 	find := ch.readable
-	if m.Queue == replyTo {
+	if m.Queue == topology.ReplyTo {
 		find = ch.declareReplies
 	}
 	q, err := find(ctx, m.Queue)
@@ -72,7 +72,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		return about(ch.c.vhost, q.Name, err)
 	}
 	ch.c.consumers++
-	if m.Queue == replyTo {
+	if m.Queue == topology.ReplyTo {
 		ch.replies = q.Name
 	}
 	ch.start(k, sub, m.NoWait)

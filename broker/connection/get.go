@@ -5,12 +5,13 @@ import (
 	"math"
 
 	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
 // get runs basic.get (H16).
 func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
-	if isReplyQueue(m.Queue) {
+	if topology.IsReplyQueue(m.Queue) {
 		return fault(wire.NotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
 	}
 	q, err := ch.readable(ctx, m.Queue)

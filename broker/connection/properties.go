@@ -21,7 +21,7 @@ const checkedProperties = wire.HasHeaders | wire.HasReplyTo | wire.HasExpiration
 // routing keys, and user-id; between the two come the keys of a topic exchange.
 func (ch *channel) checkProperties(m *queue.Message, x *topology.Exchange) (extra []string, err error) {
 	view := &ch.content.header.View
-	if string(view.ReplyTo) == replyTo {
+	if string(view.ReplyTo) == topology.ReplyTo {
 		if err := ch.replyHere(m); err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ func (ch *channel) nextReceipt() Receipt {
 
 // hand gives m to the Publisher, and back to the client when nobody wants it.
 func (ch *channel) hand(ctx context.Context, way *routing.Result, m *queue.Message, mandatory bool, r Receipt) error {
-	if mandatory && way.Unroutable() && !(m.Exchange == "" && isReplyQueue(m.RoutingKey)) { // M4: replies count as routed
+	if mandatory && way.Unroutable() && !(m.Exchange == "" && topology.IsReplyQueue(m.RoutingKey)) { // M4: replies count as routed
 		ch.giveBack(m)
 	}
 	if len(way.Delayed) > 0 {

@@ -77,7 +77,7 @@ func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (to
 	if err != nil {
 		return topology.Binding{}, err
 	}
-	if isReplyQueue(q) {
+	if topology.IsReplyQueue(q) {
 		return topology.Binding{}, fault(wire.AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
 	}
 	if name == "" && key == "" {
@@ -92,10 +92,10 @@ func (ch *channel) queueBinding(name, exchange, key string, args wire.Table) (to
 func (ch *channel) declareQueue(ctx context.Context, m *wire.QueueDeclare) error {
 	find := ch.declaredQueue
 	switch {
-	case m.Queue == replyTo:
-		ch.answer(m.NoWait, &wire.QueueDeclareOk{Queue: replyTo, ConsumerCount: 1})
+	case m.Queue == topology.ReplyTo:
+		ch.answer(m.NoWait, &wire.QueueDeclareOk{Queue: topology.ReplyTo, ConsumerCount: 1})
 		return nil
-	case isReplyQueue(m.Queue):
+	case topology.IsReplyQueue(m.Queue):
 		find = ch.replyQueue
 	case m.Passive:
 		find = ch.passiveQueue
@@ -210,7 +210,7 @@ func (ch *channel) mayDeadLetter(q *topology.Queue) error {
 
 // purge runs queue.purge (F5). Reply queues keep nothing.
 func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
-	if isReplyQueue(m.Queue) {
+	if topology.IsReplyQueue(m.Queue) {
 		ch.answer(m.NoWait, &wire.QueuePurgeOk{})
 		return nil
 	}
@@ -238,7 +238,7 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 	if err := ch.allow(auth.Configure, false, name); err != nil {
 		return err
 	}
-	if isReplyQueue(name) { // it goes with its consumer alone
+	if topology.IsReplyQueue(name) { // it goes with its consumer alone
 		ch.answer(m.NoWait, &wire.QueueDeleteOk{})
 		return nil
 	}

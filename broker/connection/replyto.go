@@ -2,31 +2,25 @@ package connection
 
 import (
 	"context"
-	"strings"
 
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/broker/wire"
 )
 
-// Direct reply-to (M1 to M5): the consumer of replyTo gets an exclusive
+// Direct reply-to (M1 to M5): the consumer of topology.ReplyTo gets an exclusive
 // auto-delete queue with an unguessable name, which takes its place in the
 // reply-to of what the channel publishes. So replies are publishes like all
 // others, from whatever node, and go when the channel is gone.
-
-// replyTo is the name that clients use for it.
-const replyTo = "amq.rabbitmq.reply-to"
-
-func isReplyQueue(name string) bool { return strings.HasPrefix(name, replyTo+".") }
 
 // declareReplies makes the queue of the channel's reply consumer.
 func (ch *channel) declareReplies(ctx context.Context, _ string) (*topology.Queue, error) {
 	ch.c.owner = true
 	result, err := ch.change(ctx, topology.DeclareQueue{ServerNamed: true, Queue: topology.Queue{
-		VHost: ch.c.vhost, Name: replyTo + "." + randomName(), Exclusive: true, AutoDelete: true, Owner: ch.c.id,
+		VHost: ch.c.vhost, Name: topology.ReplyTo + "." + randomName(), Exclusive: true, AutoDelete: true, Owner: ch.c.id,
 	}})
 	if err != nil {
-		return nil, about(ch.c.vhost, replyTo, err)
+		return nil, about(ch.c.vhost, topology.ReplyTo, err)
 	}
 	return result.Queue, nil
 }
@@ -35,11 +29,11 @@ func (ch *channel) declareReplies(ctx context.Context, _ string) (*topology.Queu
 // one of the channel, even under the tag of the first, and one of another's queue.
 func (ch *channel) mayTakeReplies(m *wire.BasicConsume) error {
 	switch {
-	case m.Queue == replyTo && !m.NoAck:
+	case m.Queue == topology.ReplyTo && !m.NoAck:
 		return fault(wire.PreconditionFailed, "reply consumer cannot acknowledge")
-	case m.Queue == replyTo && ch.replies != "" && ch.hasReplies():
+	case m.Queue == topology.ReplyTo && ch.replies != "" && ch.hasReplies():
 		return fault(wire.PreconditionFailed, "reply consumer already set")
-	case isReplyQueue(m.Queue) && m.Queue != ch.replies:
+	case topology.IsReplyQueue(m.Queue) && m.Queue != ch.replies:
 		return fault(wire.PreconditionFailed, "only creator channel may consume from queue '%s' in vhost '%s'", m.Queue, ch.c.vhost)
 	}
 	return nil

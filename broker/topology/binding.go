@@ -57,7 +57,7 @@ func (t *Topology) bindingEnds(b *Binding) (*vhost, *Exchange, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !b.ToExchange && isReplyQueue(b.Destination) {
+	if !b.ToExchange && IsReplyQueue(b.Destination) {
 		return nil, nil, refuse(ErrAccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
 	}
 	if b.ToExchange {

@@ -9,7 +9,10 @@ import (
 type Command interface{ command() }
 
 // DeclareVHost makes a vhost with the predeclared exchanges; an existing one stays as it is.
-type DeclareVHost struct{ VHost VHost }
+type DeclareVHost struct {
+	VHost VHost
+	Max   uint64 // vhosts of the cluster; see Limits
+}
 
 // UpdateVHost replaces what a vhost says of itself; a missing one is refused.
 type UpdateVHost struct{ VHost VHost }
@@ -43,6 +46,7 @@ type ClearPolicy struct {
 type DeclareExchange struct {
 	Exchange Exchange
 	Group    uint64
+	Max      uint64 // exchanges of the cluster; see Limits
 }
 
 // DeleteExchange removes an exchange; a missing one is fine.
@@ -56,6 +60,7 @@ type DeleteExchange struct {
 type DeclareQueue struct {
 	Queue       Queue
 	ServerNamed bool
+	Max         uint64 // queues of the cluster; see Limits
 }
 
 // DeleteQueue removes a queue. A missing one is fine, and so is one of that name

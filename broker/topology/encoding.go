@@ -40,6 +40,7 @@ func EncodeCommand(c Command) []byte {
 	case DeclareVHost:
 		w.byte(kindDeclareVHost)
 		w.vhost(&c.VHost)
+		w.uint(c.Max)
 	case UpdateVHost:
 		w.byte(kindUpdateVHost)
 		w.vhost(&c.VHost)
@@ -65,6 +66,7 @@ func EncodeCommand(c Command) []byte {
 		w.string(c.Exchange.VHost)
 		w.exchange(&c.Exchange)
 		w.uint(c.Group)
+		w.uint(c.Max)
 	case DeleteExchange:
 		w.byte(kindDeleteExchange)
 		w.string(c.VHost)
@@ -75,6 +77,7 @@ func EncodeCommand(c Command) []byte {
 		w.string(c.Queue.VHost)
 		w.queue(&c.Queue)
 		w.bool(c.ServerNamed)
+		w.uint(c.Max)
 	case DeleteQueue:
 		w.byte(kindDeleteQueue)
 		w.string(c.VHost)
@@ -123,7 +126,7 @@ func DecodeCommand(b []byte) (Command, error) {
 func (r *reader) command() Command {
 	switch kind := r.byte(); kind {
 	case kindDeclareVHost:
-		return DeclareVHost{r.vhost()}
+		return DeclareVHost{VHost: r.vhost(), Max: r.uint(math.MaxUint64)}
 	case kindUpdateVHost:
 		return UpdateVHost{r.vhost()}
 	case kindSetVHostLimits:
@@ -137,11 +140,11 @@ func (r *reader) command() Command {
 	case kindDeleteVHost:
 		return DeleteVHost{Name: r.string()}
 	case kindDeclareExchange:
-		return DeclareExchange{Exchange: r.exchange(r.string()), Group: r.uint(math.MaxUint64)}
+		return DeclareExchange{Exchange: r.exchange(r.string()), Group: r.uint(math.MaxUint64), Max: r.uint(math.MaxUint64)}
 	case kindDeleteExchange:
 		return DeleteExchange{VHost: r.string(), Name: r.string(), IfUnused: r.bool()}
 	case kindDeclareQueue:
-		return DeclareQueue{Queue: r.queue(r.string()), ServerNamed: r.bool()}
+		return DeclareQueue{Queue: r.queue(r.string()), ServerNamed: r.bool(), Max: r.uint(math.MaxUint64)}
 	case kindDeleteQueue:
 		return DeleteQueue{VHost: r.string(), Name: r.string(), ID: r.id(), Connection: r.string()}
 	case kindDeleteOwned:

@@ -22,6 +22,9 @@ func (t *Topology) declareExchange(c DeclareExchange) (Result, error) {
 	if err := CheckNewExchange(&x); err != nil {
 		return Result{}, err
 	}
+	if err := t.checkExchangeLimit(c); err != nil {
+		return Result{}, err
+	}
 	if err := checkArgumentsValid(x.Arguments, exchangeNamed(x.VHost, x.Name)); err != nil {
 		return Result{}, err
 	}

@@ -47,8 +47,12 @@ func checkLength(kind, name string) error {
 	return nil
 }
 
-// isReplyQueue tells the names that direct reply-to gives, whose queues nobody binds.
-func isReplyQueue(name string) bool { return strings.HasPrefix(name, "amq.rabbitmq.reply-to.") }
+// ReplyTo is the name that clients use for direct reply-to.
+const ReplyTo = "amq.rabbitmq.reply-to"
+
+// IsReplyQueue tells the names that direct reply-to gives, whose queues nobody binds
+// and no limit counts: RabbitMQ keeps them nowhere.
+func IsReplyQueue(name string) bool { return strings.HasPrefix(name, ReplyTo+".") }
 
 // checkNotDefault refuses operations on the exchange that has no name.
 func checkNotDefault(exchange string) error {

@@ -106,7 +106,7 @@ func TestRefusedPoliciesAndVHosts(t *testing.T) {
 		{"limits of a missing vhost", SetVHostLimits{VHost: "none"}, ErrNotAllowed},
 		{"a missing vhost is updated", UpdateVHost{VHost{Name: "none"}}, ErrNotAllowed},
 		{"a default queue type is unknown", UpdateVHost{VHost{Name: "/", DefaultQueueType: "stream"}}, ErrPreconditionFailed},
-		{"a vhost has no name", DeclareVHost{VHost{}}, ErrPreconditionFailed},
+		{"a vhost has no name", DeclareVHost{}, ErrPreconditionFailed},
 	} {
 		top := world(t)
 		before := top.AppendSnapshot(nil)
@@ -119,29 +119,10 @@ func TestRefusedPoliciesAndVHosts(t *testing.T) {
 	}
 }
 
-func TestVHostLimits(t *testing.T) {
-	top := New()
-	must(t, top, durable("a", nil), SetVHostLimits{VHost: "/", Limits: map[string]int64{MaxQueues: 2, MaxConnections: 7}},
-		ofType("late", Delayed, Arguments{"x-delayed-type": Fanout}), durable("b", nil))
-	const text = "cannot declare queue 'c': queue limit in vhost '/' (2) is reached"
-	if _, err := top.Apply(durable("c", nil)); !errors.Is(err, ErrPreconditionFailed) || err.Error() != text {
-		t.Errorf("one queue too many: %v", err)
-	}
-	must(t, top, durable("b", nil)) // is there already
-	if top.Limits("/")[MaxConnections] != 7 {
-		t.Errorf("limits %v", top.Limits("/"))
-	}
-	must(t, top, SetVHostLimits{VHost: "/", Limits: map[string]int64{MaxQueues: -1}}, durable("c", nil),
-		SetVHostLimits{VHost: "/"}, durable("d", nil), SetVHostLimits{VHost: "/", Limits: map[string]int64{MaxQueues: 0}})
-	if _, err := top.Apply(durable("e", nil)); err == nil {
-		t.Error("a vhost for no queues took one")
-	}
-}
-
 func TestVHostSaysOfItself(t *testing.T) {
 	top := New()
 	def := VHost{Name: "v", Description: "d", Tags: []string{"a", "b"}, DefaultQueueType: "quorum", Protected: true}
-	must(t, top, DeclareVHost{def})
+	must(t, top, DeclareVHost{VHost: def})
 	q := must(t, top, DeclareQueue{Queue: Queue{VHost: "v", Name: "q", Durable: true}}).Queue
 	if q.Type() != "quorum" {
 		t.Errorf("the vhost's default type gave %v", q.Arguments)

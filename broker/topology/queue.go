@@ -23,7 +23,7 @@ func (t *Topology) declareQueue(c DeclareQueue) (Result, error) {
 	if err := checkNewQueue(&q, c.ServerNamed); err != nil {
 		return Result{}, err
 	}
-	if err := v.checkQueueLimit(q.Name); err != nil {
+	if err := t.checkQueueLimits(v, c); err != nil {
 		return Result{}, err
 	}
 	t.lastID++
@@ -162,6 +162,9 @@ func (t *Topology) keep(v *vhost, q *Queue) {
 	} else {
 		v.queues[q.Name] = q
 		v.policies.enter(q)
+		if IsReplyQueue(q.Name) {
+			v.replies++
+		}
 	}
 	t.byID[q.ID] = q
 	t.owned.add(q.Owner, q)
@@ -177,6 +180,9 @@ func (t *Topology) forget(q *Queue) {
 	} else {
 		delete(v.queues, q.Name)
 		v.policies.leave(q)
+		if IsReplyQueue(q.Name) {
+			v.replies--
+		}
 	}
 	delete(t.byID, q.ID)
 	t.owned.remove(q.Owner, q)

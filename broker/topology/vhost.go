@@ -1,9 +1,6 @@
 package topology
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // vhost holds what a vhost contains. Bindings are found from both ends: by their
 // source for listing and if-unused, by their destination when that goes.
@@ -13,6 +10,7 @@ type vhost struct {
 	limits    map[string]int64
 	exchanges map[string]*Exchange
 	queues    map[string]*Queue // those that clients can name
+	replies   int               // of queues: those of direct reply-to, which no limit counts
 	hidden    map[string]*Queue // those that belong to exchanges
 	from      map[string]bindings
 	to        map[end]bindings
@@ -54,6 +52,9 @@ func (t *Topology) declareVHost(c DeclareVHost) (Result, error) {
 	if t.vhosts[c.VHost.Name] != nil {
 		return Result{}, nil
 	}
+	if err := t.checkVHostLimit(c); err != nil {
+		return Result{}, err
+	}
 	return Result{Created: true, Changes: t.addVHost(c.VHost, nil)}, nil
 }
 
@@ -87,32 +88,6 @@ func (t *Topology) updateVHost(c UpdateVHost) (Result, error) {
 func (v *VHost) same(w *VHost) bool {
 	return v.Name == w.Name && v.Description == w.Description && slices.Equal(v.Tags, w.Tags) &&
 		v.DefaultQueueType == w.DefaultQueueType && v.Protected == w.Protected
-}
-
-func (t *Topology) setVHostLimits(c SetVHostLimits) (Result, error) {
-	v, err := t.vhost(c.VHost)
-	if err != nil {
-		return Result{}, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Limits)) {
-		if name != MaxQueues && name != MaxConnections {
-			return Result{}, refuse(ErrPreconditionFailed, "Unrecognised terms [%s] in limits", binaryTerm(name))
-		}
-	}
-	if maps.Equal(v.limits, c.Limits) {
-		return Result{}, nil
-	}
-	v.limits = maps.Clone(c.Limits)
-	return Result{Changes: []Change{{Kind: VHostChanged, VHost: v.name}}}, nil
-}
-
-// checkQueueLimit refuses one more queue than the vhost may have (E36).
-func (v *vhost) checkQueueLimit(name string) error {
-	limit, limited := v.limits[MaxQueues]
-	if limited && limit >= 0 && int64(len(v.queues)) >= limit {
-		return refuse(ErrPreconditionFailed, "cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", name, v.name, limit)
-	}
-	return nil
 }
 
 // allQueues lists the queues by name, the hidden ones first.

@@ -29,7 +29,7 @@ func (m *Meta) Apply(ctx context.Context, c topology.Command) (topology.Result, 
 // Propose is Apply that returns when this node has applied the definition, with
 // its index in the log.
 func (m *Meta) Propose(ctx context.Context, c topology.Command) (topology.Result, uint64, error) {
-	out := m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Topology{Topology: topology.EncodeCommand(c)}})
+	out := m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Topology{Topology: topology.EncodeCommand(m.cfg.Limits.Attach(c))}})
 	return out.result, out.index, out.err
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/topology"
 )
 
 // ErrUnavailable says that a command was not seen to be applied in time. It may
@@ -62,6 +63,8 @@ type Config struct {
 	// rights in the vhost "/".
 	Users       []auth.User
 	Permissions []auth.Permission
+
+	Limits topology.Limits // that definitions made at this node are judged by; the same on all nodes
 
 	GroupsPerNode int // queue groups that a node brings; default 4
 	Replicas      int // of a queue group; default 3

@@ -15,6 +15,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/connection"
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/meta"
@@ -52,6 +53,10 @@ type Config struct {
 	MaxMessageBytes uint64
 	Prefetch        int
 	ConsumerTimeout time.Duration
+
+	// ClusterLimits bound the virtual hosts, queues and exchanges of the cluster; the
+	// same on all nodes.
+	ClusterLimits topology.Limits
 
 	// CountReturns lets every return count against delivery limits, as RabbitMQ did
 	// before 4.3; the same on all nodes.

@@ -311,6 +311,7 @@ func (n *Node) assembleMeta(peerAddr string) (err error) {
 		Transport: n.transports.Transport(metaGroup),
 		Conns:     n.conns,
 		Members:   n.metaMembers,
+		Limits:    n.cfg.ClusterLimits,
 		Logger:    n.logger,
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cmd/node"
 )
@@ -40,6 +41,7 @@ type options struct {
 	heartbeat, consumerTimeout     time.Duration
 	connectionMax, channelsMax     int
 	consumersMax, defaultPrefetch  int
+	clusterLimits                  topology.Limits
 	tls                            tlsOptions
 }
 
@@ -97,6 +99,9 @@ A flag wins over the environment, the environment over the default.`,
 	f.IntVar(&o.connectionMax, "connection-max", 50_000, "connections of this node")
 	f.IntVar(&o.channelsMax, "channel-max-per-node", 0, "channels of all connections of this node; 0: no limit")
 	f.IntVar(&o.consumersMax, "consumer-max-per-channel", 0, "consumers of a channel; 0: no limit")
+	f.Uint64Var(&o.clusterLimits.VHosts, "vhost-max", 0, "virtual hosts of the cluster; 0: no limit; the same on all nodes")
+	f.Uint64Var(&o.clusterLimits.Queues, "cluster-queue-limit", 0, "queues of the cluster; 0: no limit; the same on all nodes")
+	f.Uint64Var(&o.clusterLimits.Exchanges, "cluster-exchange-limit", 0, "exchanges of the cluster, with the predeclared ones; 0: no limit; the same on all nodes")
 	f.IntVar(&o.defaultPrefetch, "default-prefetch", 0, "prefetch of channels whose clients set none; 0: none")
 	o.tls.flags(f)
 	f.StringVar(&o.deliveryCounts, "delivery-count-semantics", "4.3", "which returns count against delivery limits: those that were rejected (4.3), or all (4.2); the same on all nodes")
@@ -163,8 +168,9 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 		ChannelMax:     o.channelMax, FrameMax: o.frameMax,
 		Heartbeat: orNever(o.heartbeat), ConsumerTimeout: orNever(o.consumerTimeout),
 		MaxConnections: o.connectionMax, MaxChannels: o.channelsMax, MaxConsumers: o.consumersMax, Prefetch: o.defaultPrefetch,
-		MemoryLimit: collectBefore,
-		Logger:      logger,
+		ClusterLimits: o.clusterLimits,
+		MemoryLimit:   collectBefore,
+		Logger:        logger,
 	}
 	return cfg, o.sizes(&cfg)
 }

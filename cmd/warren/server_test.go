@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cmd/node"
 )
@@ -86,13 +87,15 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 func TestWhatClientsMayHaveIsPassedOn(t *testing.T) {
 	cfg, err := settle(t, map[string]string{"WARREN_MEMORY_WATERMARK": "2GB"}, "--name", "n", "--disk-free-limit", "1.5",
 		"--max-message-size", "1MiB", "--channel-max", "0", "--frame-max", "8192", "--heartbeat", "0", "--consumer-timeout", "0",
-		"--connection-max", "7", "--product-version", "4.1.0", "--delivery-count-semantics", "4.2")
+		"--connection-max", "7", "--product-version", "4.1.0", "--delivery-count-semantics", "4.2",
+		"--vhost-max", "3", "--cluster-queue-limit", "4", "--cluster-exchange-limit", "5")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if cfg.Watermark != (alarm.Limit{Bytes: 2e9}) || cfg.DiskFreeLimit != (alarm.Limit{Relative: true, Fraction: 1.5}) ||
 		cfg.MaxMessageBytes != 1<<20 || cfg.ChannelMax != 65535 || cfg.FrameMax != 8192 || cfg.Heartbeat >= 0 || cfg.ConsumerTimeout >= 0 ||
-		cfg.MaxConnections != 7 || cfg.ProductVersion != "4.1.0" || !cfg.CountReturns {
+		cfg.MaxConnections != 7 || cfg.ProductVersion != "4.1.0" || !cfg.CountReturns ||
+		cfg.ClusterLimits != (topology.Limits{VHosts: 3, Queues: 4, Exchanges: 5}) {
 		t.Errorf("%+v", cfg)
 	}
 	for name, args := range map[string][]string{

@@ -15,6 +15,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cmd/control"
 	"github.com/warrenmq/warren/cmd/node"
 )
@@ -24,6 +25,12 @@ type realNode struct{ dir, address string }
 
 // startNodes runs a cluster until the test ends.
 func startNodes(t *testing.T, names ...string) []realNode {
+	t.Helper()
+	return startNodesWith(t, node.Config{}, names...)
+}
+
+// startNodesWith gives the nodes settings of the test's.
+func startNodesWith(t *testing.T, cfg node.Config, names ...string) []realNode {
 	t.Helper()
 	var gossip []string
 	for range names {
@@ -49,13 +56,12 @@ func startNodes(t *testing.T, names ...string) []realNode {
 		t.Cleanup(func() { os.RemoveAll(dir) })
 		n := realNode{dir, freeAddress(t)}
 		nodes = append(nodes, n)
-		go func() {
-			ended <- node.Run(ctx, node.Config{
-				Name: name, DataDir: dir, Expect: len(names), Seeds: gossip, Listen: n.address, Gossip: gossip[i], Peer: freeAddress(t),
-				Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-				World:  node.World{Ready: func(*node.Node) { ready <- struct{}{} }},
-			})
-		}()
+		cfg := cfg
+		cfg.Name, cfg.DataDir, cfg.Expect, cfg.Seeds = name, dir, len(names), gossip
+		cfg.Listen, cfg.Gossip, cfg.Peer = n.address, gossip[i], freeAddress(t)
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		cfg.World.Ready = func(*node.Node) { ready <- struct{}{} }
+		go func() { ended <- node.Run(ctx, cfg) }()
 	}
 	for range names {
 		select {
@@ -229,6 +235,57 @@ func publishUnderAlarm(t *testing.T, n realNode, c *amqp.Connection, ch *amqp.Ch
 	}
 	if ok, err := confirm.WaitContext(ctx); !ok || err != nil {
 		t.Errorf("not confirmed after the alarm: %v", err)
+	}
+}
+
+func TestLimitsOfTheCluster(t *testing.T) {
+	nodes := startNodesWith(t, node.Config{ClusterLimits: topology.Limits{VHosts: 2, Queues: 2, Exchanges: 15}}, "n1", "n2")
+	nodes[0].do(t, "add_vhost", "v")
+	nodes[0].do(t, "set_permissions", "-p", "v", "guest", ".*", ".*", ".*")
+	_, err := run(t, nodes[1].dir, "-q", "add_vhost", "w")
+	if err == nil || exitCode(err) != exitUsage || err.Error() != "cannot create vhost 'w': vhost limit of 2 is reached" {
+		t.Errorf("a vhost too many: %v", err)
+	}
+	nodes[1].do(t, "add_vhost", "v") // is there already
+	open := func(n realNode, vhost string) *amqp.Channel {
+		t.Helper()
+		c, err := n.dial("guest", "guest", vhost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		ch, err := c.Channel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	here, there := open(nodes[0], "/"), open(nodes[1], "v")
+	if _, err := here.QueueDeclare("a", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.QueueDeclare("b", false, false, true, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.ExchangeDeclare("x", "fanout", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := there.Consume("amq.rabbitmq.reply-to", "", true, false, false, false, nil); err != nil {
+		t.Errorf("replies are limited: %v", err)
+	}
+	_, err = here.QueueDeclare("c", true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
+	refused(t, err, 406, "PRECONDITION_FAILED - cannot declare queue 'c': queue limit in cluster (2) is reached")
+	err = there.ExchangeDeclare("y", "fanout", true, false, false, false, nil)
+	refused(t, err, 406, "PRECONDITION_FAILED - cannot declare exchange 'y' in vhost 'v': exchange limit of 15 is reached")
+	there = open(nodes[1], "v")
+	_, err = there.QueueDeclare("c", true, false, false, false, nil)
+	refused(t, err, 406, "PRECONDITION_FAILED - cannot declare queue 'c': queue limit in cluster (2) is reached")
+	here = open(nodes[0], "/")
+	if _, err := here.QueueDelete("a", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.QueueDeclare("c", true, false, false, false, nil); err != nil {
+		t.Errorf("a queue less, but: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,6 +24,9 @@ func (t *tool) vhosts() {
 				}
 			}
 			_, err := c.node.Put(c.ctx, control.Path("vhosts", args[0]), v)
+			if r, ok := errors.AsType[*control.Refusal](err); ok && strings.HasPrefix(r.Reason, "cannot create vhost ") {
+				return &failure{exitUsage, r.Reason} // a limit
+			}
 			return c.succeeded(err)
 		})
 	add.Flags().StringVarP(&description, "description", "d", "", "virtual host description")
