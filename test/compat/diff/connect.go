@@ -11,6 +11,7 @@ import (
 type login struct {
 	user, password string
 	vhost          string
+	sasl           bool // mechanism and response are the scenario's
 	mechanism      string
 	response       []byte
 	properties     wire.Table
@@ -37,7 +38,10 @@ func VHost(name string) Option {
 
 // SASL uses a mechanism with its response.
 func SASL(mechanism string, response []byte) Option {
-	return func(l *login) { l.mechanism, l.response = mechanism, response; l.tell("mechanism=" + text(mechanism)) }
+	return func(l *login) {
+		l.sasl, l.mechanism, l.response = true, mechanism, response
+		l.tell("mechanism=" + text(mechanism))
+	}
 }
 
 // Without leaves out capabilities; a client has all of them else.
@@ -92,7 +96,7 @@ func (l login) complete() login {
 	if l.vhost == "" {
 		l.vhost = "/"
 	}
-	if l.mechanism == "" {
+	if !l.sasl {
 		l.mechanism = "PLAIN"
 		l.response = []byte("\x00" + l.user + "\x00" + l.password)
 	}

@@ -61,8 +61,8 @@
 //
 // Where RabbitMQ 4.x differs from Debian's 3.10, or Warren on purpose from
 // both, a scenario has a Delta: the lines that differ ("- " RabbitMQ 3.10's, "+ "
-// Warren's), as a failure prints them, with a Source for 4.x's behaviour or the
-// row of section Q in Differs. Upgrade is a function that rewrites 3.10's lines,
+// Warren's), as a failure prints them, with a Source for 4.x's behaviour, or in
+// Differs the row of a difference that package scenarios names. Upgrade is a function that rewrites 3.10's lines,
 // where many scenarios would have the same Delta. Want is a whole transcript, for what 3.10 does
 // not have at all. An expectation is never taken from what Warren does.
 //

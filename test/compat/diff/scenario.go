@@ -54,7 +54,8 @@ type Scenario struct {
 	// Source says where Delta, Want or Upgrade comes from: RabbitMQ 4.x's file
 	// and line, or a document.
 	Source string
-	// Differs is the row of section Q that a Delta or Want is an instance of.
+	// Differs is the row of the difference that a Delta or Want is an instance
+	// of: one that Warren makes on purpose, from 4.x as well.
 	Differs string
 
 	// Counters shows the headers that tell how often a message was handed out.
@@ -85,7 +86,7 @@ func (sc *Scenario) Check() error {
 	case special && sc.Source == "" && sc.Differs == "":
 		return fmt.Errorf("%q expects something else than RabbitMQ 3.10 does, and names neither Source nor Differs", sc.Name)
 	case !special && (sc.Source != "" || sc.Differs != ""):
-		return fmt.Errorf("%q names a Source or a row of Q, and expects what RabbitMQ does", sc.Name)
+		return fmt.Errorf("%q names a Source or a difference, and expects what RabbitMQ does", sc.Name)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -175,7 +176,7 @@ func aboutUsers() []Scenario {
 			ch.Publish("", q, P{}, "hello")
 			ch.Expect()
 		}},
-		{Name: "K14/permission to publish is revoked on a channel that has used it", Source: "features.md K14", Delta: `
+		{Name: "K14/permission to publish is revoked on a channel that has used it", Differs: "K14", Delta: `
 			- c2.1 < confirms 2:ack
 			+ c2.1 < channel.close 403 "ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user 'u'" (60,40)`, Run: func(s *S) {
 			q := s.Connect().Channel().Queue("q", nil)
@@ -241,7 +242,7 @@ func aboutUsers() []Scenario {
 			u := s.User("u", "", ".*", ".*", ".*")
 			c := s.Connect(As(u, "secret"))
 			s.HTTP("DELETE", "/api/users/"+u, nil)
-			c.Within(8e9)
+			c.Within(8 * time.Second)
 			s.Connect(As(u, "secret"))
 		}},
 	}

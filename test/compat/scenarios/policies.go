@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -200,7 +201,7 @@ func livePolicies() []Scenario {
 			s.Put(q, "1", "2")
 			ch.Await(q, 2, 0)
 			s.Policy(q, "queues", 0, T{"message-ttl": 100})
-			s.Pause(1500e6)
+			s.Pause(1500 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
 		{Name: "K5,K4/max-length drops what is too much", Kinds: Everywhere(), Run: func(s *S) {
@@ -230,7 +231,7 @@ func livePolicies() []Scenario {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
 			s.Policy(q, "queues", 0, T{"expires": 300})
-			s.Pause(900e6) // asking renews it
+			s.Pause(900 * time.Millisecond) // asking renews it
 			s.Gone(q)
 		}},
 		{Name: "K5,K4/expires does not take a queue with a consumer", Kinds: Everywhere(), Run: func(s *S) {
@@ -238,7 +239,7 @@ func livePolicies() []Scenario {
 			q := ch.Queue("q", nil)
 			ch.Consume(q, "tag", nil)
 			s.Policy(q, "queues", 0, T{"expires": 300})
-			s.Pause(1200e6)
+			s.Pause(1200 * time.Millisecond)
 			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
 		{Name: "K5,K4/dead-letter-exchange and dead-letter-routing-key", Kinds: Everywhere(), Upgrade: upgradeDeaths, Source: deathsSource, Run: func(s *S) {
@@ -339,9 +340,9 @@ func livePolicies() []Scenario {
 			applied(s, q)
 			s.HTTP("DELETE", "/api/policies/%2F/"+q+"-0", nil)
 			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("policy") == nil })
-			s.Pause(500e6)
+			s.Pause(500 * time.Millisecond)
 			s.Put(q, "stays")
-			s.Pause(1200e6)
+			s.Pause(1200 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
 		{Name: "K5,K4,D9/alternate-exchange comes and goes", Run: func(s *S) {
@@ -393,7 +394,7 @@ func livePolicies() []Scenario {
 func applied(s *S, queue string) {
 	s.Silently(func() {
 		s.Eventually("policy", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+queue, nil).Field("policy") != nil })
-		s.Pause(500e6)
+		s.Pause(500 * time.Millisecond)
 	})
 }
 
@@ -427,14 +428,14 @@ func policiesAndArguments() (list []Scenario) {
 			q := s.Name("q")
 			s.Policy(q, "queues", 0, T{"expires": 300})
 			s.Connect().Channel().Queue("q", T{"x-expires": int32(100000)})
-			s.Pause(900e6) // asking renews it
+			s.Pause(900 * time.Millisecond) // asking renews it
 			s.Gone(q)
 		}},
 		{Name: "K3/expires where the argument's is less", Kinds: Everywhere(), Run: func(s *S) {
 			q := s.Name("q")
 			s.Policy(q, "queues", 0, T{"expires": 100000})
 			s.Connect().Channel().Queue("q", T{"x-expires": int32(300)})
-			s.Pause(900e6) // asking renews it
+			s.Pause(900 * time.Millisecond) // asking renews it
 			s.Gone(q)
 		}},
 		{Name: "K3/arguments are before a policy's dead-letter exchange and key", Kinds: Everywhere(), Run: func(s *S) {
@@ -545,7 +546,7 @@ func operatorPolicies() (list []Scenario) {
 			s.Policy(q, "queues", 0, T{"expires": 100000})
 			s.OperatorPolicy(q, "queues", 0, T{"expires": 300})
 			s.Connect().Channel().Queue("q", nil)
-			s.Pause(900e6) // asking renews it
+			s.Pause(900 * time.Millisecond) // asking renews it
 			s.Gone(q)
 		}},
 		{Name: "K2,K5/an operator's policy that is taken away", Kinds: Everywhere(), Run: func(s *S) {
@@ -558,7 +559,7 @@ func operatorPolicies() (list []Scenario) {
 			ch.Await(q, 1, 0)
 			s.HTTP("DELETE", "/api/operator-policies/%2F/"+q+"-0", nil)
 			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("operator_policy") == nil })
-			s.Pause(500e6)
+			s.Pause(500 * time.Millisecond)
 			s.Put(q, "3", "4", "5")
 			ch.Await(q, 3, 0)
 		}},

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -24,7 +25,7 @@ func queueArguments() []Scenario {
 			q := ch.Queue("q", T{"x-expires": int32(1000)})
 			s.Silently(func() {
 				for range 4 {
-					s.Pause(400e6)
+					s.Pause(400 * time.Millisecond)
 					ch.Queue("q", T{"x-expires": int32(1000)})
 				}
 			})
@@ -34,17 +35,17 @@ func queueArguments() []Scenario {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-expires": int32(500)})
 			s.Put(q, "goes with it")
-			s.Pause(1500e6)
+			s.Pause(1500 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
 		{Name: "E17,J15/a consumer keeps a queue", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-expires": int32(500)})
 			ch.Consume(q, "tag", nil)
-			s.Pause(1200e6)
+			s.Pause(1200 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 			ch.Do(&wire.BasicCancel{ConsumerTag: "tag"})
-			s.Pause(1200e6)
+			s.Pause(1200 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
 		{Name: "E17,J15/a get keeps a queue", Kinds: Everywhere(), Run: func(s *S) {
@@ -52,7 +53,7 @@ func queueArguments() []Scenario {
 			q := ch.Queue("q", T{"x-expires": int32(1000)})
 			s.Silently(func() {
 				for range 4 {
-					s.Pause(400e6)
+					s.Pause(400 * time.Millisecond)
 					ch.Get(q)
 				}
 			})

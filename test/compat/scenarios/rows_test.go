@@ -42,7 +42,7 @@ func TestScenariosAreWellFormed(t *testing.T) {
 				t.Errorf("%q: there is no row %s", sc.Name, id)
 			}
 		}
-		if sc.Differs != "" && (rows[sc.Differs].ID == "" || sc.Differs[0] != 'Q') {
+		if sc.Differs != "" && !slices.ContainsFunc(Differences(), func(d Difference) bool { return d.Row == sc.Differs }) {
 			t.Errorf("%q: there is no difference %s", sc.Name, sc.Differs)
 		}
 	}
@@ -68,6 +68,30 @@ func TestEveryRowIsShown(t *testing.T) {
 			if s.Covered && r.Need == Must && !shown[r.ID] {
 				t.Errorf("nothing shows row %s, %s", r.ID, r.Title)
 			}
+		}
+	}
+}
+
+// TestDifferencesAreNamed: each row of section Q is a named difference, once,
+// and none is named that nothing shows.
+func TestDifferencesAreNamed(t *testing.T) {
+	shown, named, rows := make(map[string]bool), make(map[string]bool), known()
+	for _, sc := range All() {
+		shown[sc.Differs] = true
+		for _, id := range sc.Rows() {
+			shown[id] = shown[id] || id[0] == 'Q'
+		}
+	}
+	for _, d := range Differences() {
+		_, elsewhere := Elsewhere()[d.Row]
+		if rows[d.Row].ID == "" || named[d.Row] || !shown[d.Row] && !elsewhere {
+			t.Errorf("difference %s is of no row, named twice, or nothing shows it", d.Row)
+		}
+		named[d.Row] = true
+	}
+	for id := range rows {
+		if id[0] == 'Q' && !named[id] {
+			t.Errorf("%s is not named among the differences", id)
 		}
 	}
 }
