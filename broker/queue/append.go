@@ -1,6 +1,6 @@
 package queue
 
-import "slices"
+import "time"
 
 // moment is when and where an entry is applied.
 type moment struct {
@@ -13,19 +13,11 @@ type moment struct {
 // others to refused.
 func (q *Queue) publish(m moment, l *load, refused []uint32) []uint32 {
 	s := l.section
-	if q.settings.refuses() && !q.fit(0, 0, uint64(s.Count), s.Bytes) {
+	if !q.fit(q.waiting(m), 0, 0, uint64(s.Count), s.Bytes) {
 		return q.publishUntilFull(m, l, refused)
 	}
 	q.take(m, l, 0, s.Count, s.Bytes)
 	return refused
-}
-
-func appendOrdinals(dst []uint32, first, count uint32) []uint32 {
-	dst = slices.Grow(dst, int(count))
-	for o := first; o < first+count; o++ {
-		dst = append(dst, o)
-	}
-	return dst
 }
 
 // take appends the messages from place i up to place j of a section.
@@ -72,39 +64,88 @@ func (l Limit) exceeded(have, held, more uint64) bool {
 	return ok && (ready > n || more > n-ready)
 }
 
+// waiting are the dead letters that count against a queue's limits.
+type waiting struct{ messages, bytes uint64 }
+
+const (
+	// letterGrace is how long dead letters may be on their way before they count: one whose
+	// targets take it must cost its queue no room, as it costs none in RabbitMQ.
+	letterGrace = int64(time.Second)
+	// A queue that drops its oldest messages has always room, for whoever publishes to it. It
+	// refuses only when more of them wait for full targets than its limit, and than these.
+	lettersFloor     = 10_000
+	letterBytesFloor = 64 << 20
+)
+
+// waiting are a queue's dead letters once the first of them has been pending for too long.
+func (q *Queue) waiting(m moment) waiting {
+	if q.dead.messages == 0 || m.at-q.dead.chunks[0].extra(0).death.at < letterGrace {
+		return waiting{}
+	}
+	return waiting{q.dead.messages, q.deadBytes}
+}
+
 // fit says whether the limits allow a number of further messages and their bytes, once those
 // are in the queue that were taken already.
-func (q *Queue) fit(taken, takenBytes, messages, bytes uint64) bool {
-	return !q.settings.MaxLength.exceeded(q.messages+taken, q.heldMessages, messages) &&
-		!q.settings.MaxLengthBytes.exceeded(q.bytes+takenBytes, q.heldBytes, bytes)
+func (q *Queue) fit(w waiting, taken, takenBytes, messages, bytes uint64) bool {
+	s := &q.settings
+	if s.Overflow == DropHead {
+		return !s.MaxLength.reached(w.messages, lettersFloor) && !s.MaxLengthBytes.reached(w.bytes, letterBytesFloor)
+	}
+	return !s.MaxLength.exceeded(q.messages+w.messages+taken, q.heldMessages, messages) &&
+		!s.MaxLengthBytes.exceeded(q.bytes+w.bytes+takenBytes, q.heldBytes, bytes)
+}
+
+// reached says whether what there is comes up to both the limit, if it is set, and the floor.
+func (l Limit) reached(have, floor uint64) bool {
+	n, ok := l.get()
+	return ok && have >= max(n, floor)
+}
+
+// fits is fit for one message of a section. A dead letter of another queue is measured by the
+// messages alone: two queues that dead-letter into each other must not wait for each other.
+func (q *Queue) fits(m moment, l *load, i uint32, taken, takenBytes uint64) bool {
+	var w waiting
+	if l.died.get(i) == 0 {
+		w = q.waiting(m)
+	}
+	return q.fit(w, taken, takenBytes, 1, uint64(l.sizes.get(i)))
 }
 
 // publishUntilFull decides for each message by itself, in order: a small one may fit where a
 // larger one did not.
 func (q *Queue) publishUntilFull(m moment, l *load, refused []uint32) []uint32 {
-	sizes := l.read().sizes
+	l.read()
 	for i := uint32(0); i < l.section.Count; {
 		from, bytes := i, uint64(0)
-		for i < l.section.Count && q.fit(uint64(i-from), bytes, 1, uint64(sizes.get(i))) {
-			bytes += uint64(sizes.get(i))
+		for i < l.section.Count && q.fits(m, l, i, uint64(i-from), bytes) {
+			bytes += uint64(l.sizes.get(i))
 			i++
 		}
 		if i > from {
 			q.take(m, l, from, i, bytes)
 		}
-		from = i
-		for i < l.section.Count && !q.fit(0, 0, 1, uint64(sizes.get(i))) {
+		for i < l.section.Count && !q.fits(m, l, i, 0, 0) {
+			if !q.refuse(m, l, i) {
+				refused = append(refused, l.section.First+i)
+			}
 			i++
-		}
-		if i == from {
-			continue
-		}
-		refused = appendOrdinals(refused, l.section.First+from, i-from)
-		if q.settings.Overflow == RejectPublishDLX && q.settings.DeadLetters {
-			q.buryRefused(m, l.section.First+from, i-from)
 		}
 	}
 	return refused
+}
+
+// refuse does not take a message, and buries it where it is to be dead-lettered. Of those that
+// are, only a dead letter of another queue is told to be safe: that queue would else send it
+// again, to be buried once more. Letters that wait for too long let no more be buried.
+func (q *Queue) refuse(m moment, l *load, i uint32) (safe bool) {
+	s, w, size := &q.settings, q.waiting(m), l.sizes.get(i)
+	if s.Overflow != RejectPublishDLX || !s.DeadLetters ||
+		w.messages > 0 && (s.MaxLength.exceeded(w.messages, 0, 1) || s.MaxLengthBytes.exceeded(w.bytes, 0, uint64(size))) {
+		return false
+	}
+	q.buryRefused(m, l.section.First+i, size)
+	return l.died.get(i) != 0
 }
 
 // load is what the messages of a section bring along. It is read from the batch when a queue
@@ -117,6 +158,7 @@ type load struct {
 	ttls       column[uint64]
 	priorities column[uint8]
 	sizes      column[uint32]
+	died       column[uint8] // 1: a dead letter
 }
 
 func (l *load) open(batch []byte, s *Section) {
@@ -133,6 +175,7 @@ func (l *load) read() *load {
 	l.done = true
 	n := l.section.Count
 	ttls, priorities, sizes := make([]uint64, n), make([]uint8, n), make([]uint32, n)
+	died := make([]uint8, n)
 	p, err := openPublish(l.batch)
 	for i := range n {
 		if err != nil {
@@ -145,7 +188,11 @@ func (l *load) read() *load {
 		ttls[i] = uint64(m.TTL + 1) // NoTTL is 0
 		priorities[i] = m.Priority
 		sizes[i] = uint32(len(m.Body))
+		if m.Died {
+			died[i] = 1
+		}
 	}
 	l.ttls, l.priorities, l.sizes = newColumn(ttls), newColumn(priorities), newColumn(sizes)
+	l.died = newColumn(died)
 	return l
 }

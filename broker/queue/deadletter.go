@@ -103,11 +103,16 @@ func (q *Queue) buryFrom(m moment, c *chunk, i int, first, last uint64, why Reas
 		if x != nil {
 			o := uint32(first - x.base)
 			dead.returned = clonePart(x.returned, o, o+count)
-			if failed := clonePart(x.detail().failed, o, o+count); failed != nil {
-				dead.details = &details{failed: failed}
+			d := details{failed: clonePart(x.detail().failed, o, o+count), sizes: x.detail().sizes.part(o, o+count)}
+			if d.failed != nil || d.sizes != nil {
+				dead.details = &d
 			}
 		}
-		q.bury(m, run{index: from.index, at: from.at, ordinal: from.ordinal + uint32(first-from.first), count: count}, dead, first)
+		sized, bytes := c.bytesIn(i, first, end)
+		if !sized {
+			bytes = uint32(uint64(from.bytes) * uint64(count) / uint64(from.live))
+		}
+		q.bury(m, run{index: from.index, at: from.at, ordinal: from.ordinal + uint32(first-from.first), count: count, bytes: bytes}, dead, first)
 		if end == last {
 			return
 		}
@@ -115,10 +120,13 @@ func (q *Queue) buryFrom(m moment, c *chunk, i int, first, last uint64, why Reas
 	}
 }
 
-// buryRefused makes dead letters of messages that the queue did not take.
-func (q *Queue) buryRefused(m moment, ordinal, count uint32) {
+// buryRefused makes a dead letter of a message that the queue did not take.
+func (q *Queue) buryRefused(m moment, ordinal, size uint32) {
 	x := &extra{death: &death{reason: MaxLen, refused: true, at: m.at}}
-	q.bury(m, run{index: m.index, at: m.at, ordinal: ordinal, count: count}, x, 0)
+	if size > 0 && q.settings.MaxLengthBytes.Set {
+		x.details = &details{sizes: column[uint32]{size}}
+	}
+	q.bury(m, run{index: m.index, at: m.at, ordinal: ordinal, count: 1, bytes: size}, x, 0)
 }
 
 // bury appends a run of dead letters, of which the first had the sequence number seq.
@@ -137,6 +145,7 @@ func (q *Queue) bury(m moment, r run, x *extra, seq uint64) {
 		q.dead.push(r, x)
 	}
 	q.died += uint64(r.count)
+	q.deadBytes += uint64(r.bytes)
 }
 
 // overLimit gives the messages of one range that failed more often than the limit allows.
@@ -170,6 +179,10 @@ func (q *Queue) deadLettered(c DeadLettered) uint64 {
 	var total removed
 	for _, r := range c.Ranges {
 		q.dead.settle(r, &total)
+	}
+	q.deadBytes -= min(total.bytes, q.deadBytes)
+	if q.dead.messages == 0 {
+		q.deadBytes = 0
 	}
 	return total.messages
 }

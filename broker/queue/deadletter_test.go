@@ -246,6 +246,90 @@ func TestAFullQueueRefuses(t *testing.T) {
 	}
 }
 
+// What waits for a full target counts as what is ready does, in a queue that refuses.
+func TestWaitingDeadLettersCount(t *testing.T) {
+	for name, s := range map[string]Settings{
+		"by messages": {Overflow: RejectPublish, DeadLetters: true, MaxLength: Limit{true, 3}},
+		"by bytes":    {Overflow: RejectPublish, DeadLetters: true, MaxLengthBytes: Limit{true, 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGroup(t)
+			g.do(Configure{1, s})
+			g.publish(q1, "aa", "bb", "cc")
+			g.do(Settle{1, Reject, []Range{{1, 2}}, 4})
+			g.now = g.now.Add(-time.Second) // they have only just died
+			if a := g.publish(q1, "dd"); len(a.Refused) > 0 {
+				t.Errorf("a letter on its way leaves no room: %+v", a)
+			}
+			g.state = restored(t, g.state)
+			if a := g.publish(q1, "ee"); !slices.Equal(a.Refused, []uint32{0}) {
+				t.Errorf("letters that wait leave room: %+v", a)
+			}
+			g.b.Add(q1, &Message{Body: []byte("ff"), TTL: NoTTL, Died: true})
+			g.b.Add(q1, &Message{Body: []byte("gg"), TTL: NoTTL, Died: true})
+			if a := g.seal(); !slices.Equal(a.Refused, []uint32{1}) {
+				t.Errorf("dead letters of another queue wait for those of this one: %+v", a)
+			}
+			g.do(DeadLettered{1, []Range{{1, 1}}}, Settle{1, Ack, []Range{{3, 4}}, 4})
+			if a := g.publish(q1, "hh", "ii"); !slices.Equal(a.Refused, []uint32{1}) {
+				t.Errorf("with one letter and one message: %+v", a)
+			}
+		})
+	}
+}
+
+// A queue that drops its head goes on until very many letters wait.
+func TestWaitingDeadLettersAreBoundedWhereTheHeadIsDropped(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		limit Limit
+		room  int
+	}{
+		{"a limit below the floor", Limit{true, 1}, lettersFloor},
+		{"one above", Limit{true, lettersFloor + 10}, lettersFloor + 10},
+		{"none", Limit{}, 1 << 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGroup(t)
+			g.do(Configure{1, Settings{DeadLetters: true, MaxLength: c.limit}})
+			taken := 0
+			for range 5 {
+				a := g.publish(q1, make([]string, lettersFloor/3)...)
+				taken += lettersFloor/3 - len(a.Refused)
+				g.do(Settle{1, Drop, []Range{{1, 1 << 30}}, 0})
+			}
+			want := 5 * (lettersFloor / 3)
+			for n := 0; n < want; n += lettersFloor / 3 { // a batch is taken whole, or not at all
+				if n >= c.room {
+					want = n
+				}
+			}
+			if taken != want || int(g.state.Queue(1).PendingDeadLetters()) != want {
+				t.Errorf("took %d and has %d dead letters, want %d", taken, g.state.Queue(1).PendingDeadLetters(), want)
+			}
+		})
+	}
+}
+
+// What a full queue refuses and dead-letters is bounded as well, and a dead letter is passed on once.
+func TestRefusedLettersAreBounded(t *testing.T) {
+	g := newGroup(t)
+	g.do(Configure{1, Settings{Overflow: RejectPublishDLX, DeadLetters: true, MaxLength: Limit{true, 2}}})
+	g.publish(q1, "a", "b")
+	g.b.Add(q1, &Message{Body: []byte("c"), TTL: NoTTL, Died: true})
+	if a := g.seal(); len(a.Refused) > 0 {
+		t.Errorf("a dead letter that is dead-lettered comes again: %+v", a)
+	}
+	if a := g.publish(q1, "d", "e"); !slices.Equal(a.Refused, []uint32{0, 1}) {
+		t.Errorf("%+v", a)
+	}
+	g.expect("dead", g.dead(1), "c maxlen", "d maxlen")
+	g.b.Add(q1, &Message{Body: []byte("f"), TTL: NoTTL, Died: true})
+	if a := g.seal(); !slices.Equal(a.Refused, []uint32{0}) {
+		t.Errorf("no room for a dead letter, which is lost: %+v", a)
+	}
+}
+
 // Two queues that refuse different messages of a batch refuse both.
 func TestAMessageIsRefusedWhenOneQueueRefusesIt(t *testing.T) {
 	g := newGroup(t)

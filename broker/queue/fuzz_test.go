@@ -211,7 +211,7 @@ func seedState(t testing.TB) *State {
 		Configure{3, everySetting()},
 	}})
 	b.Add([]ID{3, 9}, &Message{TTL: NoTTL})
-	s.Apply(decoded(t, 7, time.Unix(9, 10), b.Seal(Session{5, 1}, 3)))
+	s.Apply(decoded(t, 7, time.Unix(7, 10), b.Seal(Session{5, 1}, 3)))
 	return s
 }
 

@@ -18,9 +18,10 @@ type Queue struct {
 
 	heldMessages, heldBytes uint64 // with consumers, as Held told last
 
-	list        // unsettled messages
-	dead list   // pending dead letters
-	died uint64 // the number of the last dead letter, pending or not
+	list             // unsettled messages
+	dead      list   // pending dead letters
+	deadBytes uint64 // of their bodies together, as exact as bytes
+	died      uint64 // the number of the last dead letter, pending or not
 
 	touched uint64 // the Apply that touched it last
 	buried  uint64 // the Apply in which messages died last

@@ -27,6 +27,7 @@ type modelQueue struct {
 	sealed      bool
 	held        Held
 	dead        map[uint64]DeadLetter
+	deadBodies  map[uint64]uint64
 	died        uint64 // dead letters so far
 	unaccounted bool   // Bytes is not exact until the queue is empty
 }
@@ -35,6 +36,7 @@ type modelMessage struct {
 	ref      Ref
 	body     uint64
 	sized    bool // the queue remembers its size
+	died     bool // a dead letter of another queue
 	returned uint32
 	failed   uint32
 	at       time.Time
@@ -50,7 +52,7 @@ func newModel() *model {
 func (m *model) queue(id ID) *modelQueue {
 	q := m.queues[id]
 	if q == nil {
-		q = &modelQueue{live: map[uint64]modelMessage{}, next: 1, dead: map[uint64]DeadLetter{}}
+		q = &modelQueue{live: map[uint64]modelMessage{}, next: 1, dead: map[uint64]DeadLetter{}, deadBodies: map[uint64]uint64{}}
 		m.queues[id] = q
 	}
 	return q
@@ -102,24 +104,44 @@ func (q *modelQueue) bytes() (n uint64) {
 	return n
 }
 
-func (q *modelQueue) overflows(size int) bool {
-	ready := len(q.live) - min(int(q.held.Messages), len(q.live))
-	bytes := q.bytes()
-	bytes -= min(q.held.Bytes, bytes)
-	s := &q.settings
-	return s.MaxLength.Set && int64(ready)+1 > s.MaxLength.N || s.MaxLengthBytes.Set && int64(bytes)+int64(size) > s.MaxLengthBytes.N
+// waiting are the dead letters that count: all, once the first has been pending for a second.
+func (q *modelQueue) waiting(at time.Time) (n, bytes int64) {
+	if len(q.dead) == 0 || at.Before(q.dead[slices.Min(slices.Collect(maps.Keys(q.dead)))].Died.Add(time.Second)) {
+		return 0, 0
+	}
+	for number := range q.dead {
+		bytes += int64(q.deadBodies[number])
+	}
+	return int64(len(q.dead)), bytes
 }
 
+func (q *modelQueue) overflows(sm sentMessage, letters, letterBytes int64) bool {
+	ready := len(q.live) - min(int(q.held.Messages), len(q.live)+int(letters))
+	bytes := int64(q.bytes()) + letterBytes
+	bytes -= min(int64(q.held.Bytes), bytes)
+	s := &q.settings
+	return s.MaxLength.Set && int64(ready)+letters+1 > s.MaxLength.N || s.MaxLengthBytes.Set && bytes+int64(sm.size) > s.MaxLengthBytes.N
+}
+
+// take says whether the publisher is told that its message was taken.
 func (q *modelQueue) take(sm sentMessage, ref Ref, at time.Time) bool {
-	msg := modelMessage{ref: ref, body: uint64(sm.size), at: at, ttl: sm.ttl, sized: q.settings.MaxLengthBytes.Set}
+	msg := modelMessage{ref: ref, body: uint64(sm.size), at: at, ttl: sm.ttl, sized: q.settings.MaxLengthBytes.Set, died: sm.died}
 	if q.settings.MaxPriority > 0 || q.settings == (Settings{}) {
 		msg.priority = sm.priority
 	}
-	if q.settings.Overflow != DropHead && q.overflows(sm.size) {
-		if q.settings.Overflow == RejectPublishDLX && q.settings.DeadLetters {
-			q.bury(0, msg, MaxLen, at)
+	letters, letterBytes := q.waiting(at)
+	counted, countedBytes := letters, letterBytes
+	if sm.died {
+		counted, countedBytes = 0, 0
+	}
+	if q.settings.Overflow != DropHead && q.overflows(sm, counted, countedBytes) {
+		s := &q.settings
+		full := letters > 0 && (s.MaxLength.Set && letters+1 > s.MaxLength.N || s.MaxLengthBytes.Set && letterBytes+int64(sm.size) > s.MaxLengthBytes.N)
+		if s.Overflow != RejectPublishDLX || !s.DeadLetters || full {
+			return false
 		}
-		return false
+		q.bury(0, msg, MaxLen, at)
+		return sm.died
 	}
 	q.live[q.next] = msg
 	q.next++
@@ -163,6 +185,7 @@ func (q *modelQueue) item(seq uint64, msg modelMessage) Item {
 func (q *modelQueue) bury(seq uint64, msg modelMessage, why Reason, at time.Time) {
 	q.died++
 	q.dead[q.died] = DeadLetter{Number: q.died, Item: q.item(seq, msg), Reason: why, Died: at}
+	q.deadBodies[q.died] = msg.body
 }
 
 func (q *modelQueue) kill(seqs []uint64, why Reason, at time.Time) uint64 {
@@ -279,6 +302,7 @@ type sentMessage struct {
 	size     int
 	ttl      time.Duration
 	priority uint8
+	died     bool
 }
 
 // check compares a state with the model, message by message.
@@ -541,8 +565,10 @@ func (s *script) publish() (batch []byte, session Session, seq uint64, sent []se
 			m.ttl = time.Second
 		case 2:
 			m.priority = rapid.Uint8().Draw(s.t, "priority")
+		case 3:
+			m.died = true
 		}
-		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: m.ttl, Priority: m.priority})
+		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: m.ttl, Priority: m.priority, Died: m.died})
 		sent = append(sent, m)
 	}
 	batch = s.builder.Seal(session, seq)

@@ -82,11 +82,6 @@ func (s *Settings) deadLetters(why Reason) bool {
 	return s.DeadLetters || why == Expired && s.Delays != ""
 }
 
-// refuses says whether a full queue refuses messages.
-func (s *Settings) refuses() bool {
-	return s.Overflow != DropHead && (s.MaxLength.Set || s.MaxLengthBytes.Set)
-}
-
 // Settings are encoded as vhost and name, each length u32 and bytes, then fields u32, the
 // bytes of the fields together: each of them tag u8, length u32, bytes, by ascending tag.
 // A field with the zero value is left out, so equal settings have equal encodings: a flag

@@ -16,7 +16,8 @@ import (
 //	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv, batches with refusals uv
 //	batch with refusals: seq uv, ordinals uv, each uv, sealed queues uv, each uv
 //	queues uv, by id: id uv as the step from the one before, settings, sealed u8, next uv,
-//	    mark uv, bytes uv, held messages uv, held bytes uv, runs uv, last dead letter uv, runs of dead letters uv
+//	    mark uv, bytes uv, held messages uv, held bytes uv, runs uv, last dead letter uv,
+//	    bytes of dead letters uv, runs of dead letters uv
 //	run: flags u8, index as a step, zigzag uv, appended-at as a step, zigzag uv,
 //	    first uv as the gap behind the run before, ordinal uv, count uv, bytes uv,
 //	    of a dead letter: reason u8, died zigzag uv as the step from appended-at, sequence number uv (0: it had none),
@@ -39,7 +40,7 @@ const (
 	same   = 1
 
 	leastSession = 8 + 1 + 1 + 1
-	leastQueue   = 1 + 12 + 1 + 8
+	leastQueue   = 1 + 12 + 1 + 9
 	leastRun     = 1 + 6
 
 	// highest bounds the numbers of messages: the next ones have to come behind them.
@@ -106,6 +107,7 @@ func (q *Queue) appendSnapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, q.heldBytes)
 	dst = q.list.append(dst, false)
 	dst = binary.AppendUvarint(dst, q.died)
+	dst = binary.AppendUvarint(dst, q.deadBytes)
 	return q.dead.append(dst, true)
 }
 
@@ -279,11 +281,12 @@ func (q *Queue) restore(r *reader) error {
 		return err
 	}
 	q.died = r.uvarint()
+	q.deadBytes = r.uvarint()
 	deadEnd, err := q.dead.restore(r, true)
 	if err != nil {
 		return err
 	}
-	if r.bad || q.next < end || q.died < deadEnd-1 || q.next > highest || q.died > highest || q.messages == 0 && q.bytes > 0 {
+	if r.bad || q.next < end || q.died < deadEnd-1 || q.next > highest || q.died > highest || q.messages == 0 && q.bytes > 0 || q.dead.messages == 0 && q.deadBytes > 0 {
 		return malformed("queue of a snapshot")
 	}
 	return nil
