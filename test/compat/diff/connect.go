@@ -135,17 +135,12 @@ func (s *S) Dial(options ...Option) *Conn {
 }
 
 func (s *S) open(l login) *Conn {
-	n := 0
-	for _, c := range s.conns {
-		if c != s.side {
-			n++
-		}
-	}
-	node := s.first + n
+	node := s.first + s.named
 	if l.node > 0 {
 		node = l.node - 1
 	}
-	return s.dial(fmt.Sprintf("c%d", n+1), node, l)
+	s.named++
+	return s.dial(fmt.Sprintf("c%d", s.named), node, l)
 }
 
 // handshake goes as far as the broker lets it, and records only what went wrong.

@@ -37,8 +37,29 @@ func (s *S) HTTP(method, path string, body any) Reply {
 	return r
 }
 
+// Agreed waits until every node answers a GET so.
+func (s *S) Agreed(path, what string, so func(Reply) bool) {
+	s.Eventually(what, func() bool {
+		for node := range s.broker.clients {
+			var r Reply
+			status, answer := s.requestOf(node, http.MethodGet, path, nil)
+			r.Status = status
+			json.Unmarshal(answer, &r.JSON) // there may be none
+			if !so(r) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // request is one to the first node, whose answer is any node's.
 func (s *S) request(method, path string, body any) (int, []byte) {
+	return s.requestOf(0, method, path, body)
+}
+
+// requestOf is one to a node.
+func (s *S) requestOf(node int, method, path string, body any) (int, []byte) {
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -57,7 +78,7 @@ func (s *S) request(method, path string, body any) (int, []byte) {
 	}
 	req.SetBasicAuth("guest", "guest")
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := s.broker.clients[0].Do(req)
+	resp, err := s.broker.clients[node].Do(req)
 	if err != nil {
 		s.stop("%s %s: %v", method, path, err)
 	}

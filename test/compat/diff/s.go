@@ -33,6 +33,7 @@ type S struct {
 	lines    []string
 	seen     map[string]string // generated names and what the transcript calls them
 	conns    []*Conn
+	named    int // the connections that are in the transcript
 	names    []string
 	cleanups []func()
 	side     *Conn // of Put and the cleanup; not in the transcript
@@ -104,7 +105,8 @@ func (s *S) Eventually(what string, so func() bool) {
 			panic(r)
 		}
 	}()
-	for {
+	for named := s.named; ; {
+		s.named = named // of all tries only the last one's connections count
 		ok := so()
 		s.lines = s.lines[:mark]
 		if ok {

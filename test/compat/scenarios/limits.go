@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -104,7 +105,10 @@ func limits() []Scenario {
 				c.Channel()
 			}
 			s.HTTP("DELETE", "/api/user-limits/"+u+"/max-channels", nil)
-			s.Pause(500 * time.Millisecond)
+			s.Agreed("/api/user-limits/"+u, "a user without limits", func(r Reply) bool {
+				limits, _ := r.JSON.([]any)
+				return r.Status == http.StatusOK && len(limits) == 0
+			})
 			c.Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), Exclusive: true})
 		}},
 		{Name: "K8/a user's limits that are none", Run: func(s *S) {

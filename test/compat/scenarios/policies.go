@@ -339,8 +339,7 @@ func livePolicies() []Scenario {
 			s.Policy(q, "queues", 0, T{"message-ttl": 700})
 			applied(s, q)
 			s.HTTP("DELETE", "/api/policies/%2F/"+q+"-0", nil)
-			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("policy") == nil })
-			s.Pause(500 * time.Millisecond)
+			hasPolicy(s, q, "policy", false)
 			s.Put(q, "stays")
 			s.Pause(1200 * time.Millisecond)
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
@@ -389,13 +388,17 @@ func livePolicies() []Scenario {
 	}
 }
 
-// applied waits until a queue has a policy, which RabbitMQ's queues hear of a
-// little later than its API.
+// hasPolicy waits until every node says of a queue that it has a "policy" or an
+// "operator_policy", or none. RabbitMQ's queues tell what they go by themselves,
+// some seconds later: before it is waited for that one is gone, it has to be there.
+func hasPolicy(s *S, queue, field string, has bool) {
+	s.Agreed("/api/queues/%2F/"+queue, fmt.Sprintf("%s of %s: %v", field, queue, has),
+		func(r Reply) bool { return (r.Field(field) != nil) == has })
+}
+
+// applied waits until a queue goes by a policy.
 func applied(s *S, queue string) {
-	s.Silently(func() {
-		s.Eventually("policy", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+queue, nil).Field("policy") != nil })
-		s.Pause(500 * time.Millisecond)
-	})
+	s.Silently(func() { hasPolicy(s, queue, "policy", true) })
 }
 
 // policiesAndArguments is K3.
@@ -557,9 +560,9 @@ func operatorPolicies() (list []Scenario) {
 			ch.Queue("q", nil)
 			s.Put(q, "1", "2")
 			ch.Await(q, 1, 0)
+			hasPolicy(s, q, "operator_policy", true)
 			s.HTTP("DELETE", "/api/operator-policies/%2F/"+q+"-0", nil)
-			s.Eventually("it has none", func() bool { return s.HTTP("GET", "/api/queues/%2F/"+q, nil).Field("operator_policy") == nil })
-			s.Pause(500 * time.Millisecond)
+			hasPolicy(s, q, "operator_policy", false)
 			s.Put(q, "3", "4", "5")
 			ch.Await(q, 3, 0)
 		}},
