@@ -207,6 +207,94 @@ func (x *RosterListReply) GetConnections() [][]byte {
 	return nil
 }
 
+type RosterConsumersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vhost         string                 `protobuf:"bytes,1,opt,name=vhost,proto3" json:"vhost,omitempty"` // empty: whichever
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RosterConsumersRequest) Reset() {
+	*x = RosterConsumersRequest{}
+	mi := &file_roster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RosterConsumersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RosterConsumersRequest) ProtoMessage() {}
+
+func (x *RosterConsumersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_roster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RosterConsumersRequest.ProtoReflect.Descriptor instead.
+func (*RosterConsumersRequest) Descriptor() ([]byte, []int) {
+	return file_roster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RosterConsumersRequest) GetVhost() string {
+	if x != nil {
+		return x.Vhost
+	}
+	return ""
+}
+
+type RosterConsumersReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consumers     [][]byte               `protobuf:"bytes,1,rep,name=consumers,proto3" json:"consumers,omitempty"` // JSON objects of broker/management
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RosterConsumersReply) Reset() {
+	*x = RosterConsumersReply{}
+	mi := &file_roster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RosterConsumersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RosterConsumersReply) ProtoMessage() {}
+
+func (x *RosterConsumersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_roster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RosterConsumersReply.ProtoReflect.Descriptor instead.
+func (*RosterConsumersReply) Descriptor() ([]byte, []int) {
+	return file_roster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RosterConsumersReply) GetConsumers() [][]byte {
+	if x != nil {
+		return x.Consumers
+	}
+	return nil
+}
+
 type RosterCloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // the connection's name
@@ -217,7 +305,7 @@ type RosterCloseRequest struct {
 
 func (x *RosterCloseRequest) Reset() {
 	*x = RosterCloseRequest{}
-	mi := &file_roster_proto_msgTypes[4]
+	mi := &file_roster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +317,7 @@ func (x *RosterCloseRequest) String() string {
 func (*RosterCloseRequest) ProtoMessage() {}
 
 func (x *RosterCloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_roster_proto_msgTypes[4]
+	mi := &file_roster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +330,7 @@ func (x *RosterCloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterCloseRequest.ProtoReflect.Descriptor instead.
 func (*RosterCloseRequest) Descriptor() ([]byte, []int) {
-	return file_roster_proto_rawDescGZIP(), []int{4}
+	return file_roster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RosterCloseRequest) GetName() string {
@@ -268,7 +356,7 @@ type RosterCloseReply struct {
 
 func (x *RosterCloseReply) Reset() {
 	*x = RosterCloseReply{}
-	mi := &file_roster_proto_msgTypes[5]
+	mi := &file_roster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +368,7 @@ func (x *RosterCloseReply) String() string {
 func (*RosterCloseReply) ProtoMessage() {}
 
 func (x *RosterCloseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_roster_proto_msgTypes[5]
+	mi := &file_roster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +381,7 @@ func (x *RosterCloseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterCloseReply.ProtoReflect.Descriptor instead.
 func (*RosterCloseReply) Descriptor() ([]byte, []int) {
-	return file_roster_proto_rawDescGZIP(), []int{5}
+	return file_roster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RosterCloseReply) GetFound() bool {
@@ -311,7 +399,7 @@ type RosterReportRequest struct {
 
 func (x *RosterReportRequest) Reset() {
 	*x = RosterReportRequest{}
-	mi := &file_roster_proto_msgTypes[6]
+	mi := &file_roster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +411,7 @@ func (x *RosterReportRequest) String() string {
 func (*RosterReportRequest) ProtoMessage() {}
 
 func (x *RosterReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_roster_proto_msgTypes[6]
+	mi := &file_roster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +424,7 @@ func (x *RosterReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterReportRequest.ProtoReflect.Descriptor instead.
 func (*RosterReportRequest) Descriptor() ([]byte, []int) {
-	return file_roster_proto_rawDescGZIP(), []int{6}
+	return file_roster_proto_rawDescGZIP(), []int{8}
 }
 
 type RosterReportReply struct {
@@ -348,7 +436,7 @@ type RosterReportReply struct {
 
 func (x *RosterReportReply) Reset() {
 	*x = RosterReportReply{}
-	mi := &file_roster_proto_msgTypes[7]
+	mi := &file_roster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +448,7 @@ func (x *RosterReportReply) String() string {
 func (*RosterReportReply) ProtoMessage() {}
 
 func (x *RosterReportReply) ProtoReflect() protoreflect.Message {
-	mi := &file_roster_proto_msgTypes[7]
+	mi := &file_roster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +461,7 @@ func (x *RosterReportReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RosterReportReply.ProtoReflect.Descriptor instead.
 func (*RosterReportReply) Descriptor() ([]byte, []int) {
-	return file_roster_proto_rawDescGZIP(), []int{7}
+	return file_roster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RosterReportReply) GetReport() []byte {
@@ -396,7 +484,11 @@ const file_roster_proto_rawDesc = "" +
 	"\bchannels\x18\x02 \x01(\x04R\bchannels\"\x13\n" +
 	"\x11RosterListRequest\"3\n" +
 	"\x0fRosterListReply\x12 \n" +
-	"\vconnections\x18\x01 \x03(\fR\vconnections\"@\n" +
+	"\vconnections\x18\x01 \x03(\fR\vconnections\".\n" +
+	"\x16RosterConsumersRequest\x12\x14\n" +
+	"\x05vhost\x18\x01 \x01(\tR\x05vhost\"4\n" +
+	"\x14RosterConsumersReply\x12\x1c\n" +
+	"\tconsumers\x18\x01 \x03(\fR\tconsumers\"@\n" +
 	"\x12RosterCloseRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"(\n" +
@@ -404,10 +496,11 @@ const file_roster_proto_rawDesc = "" +
 	"\x05found\x18\x01 \x01(\bR\x05found\"\x15\n" +
 	"\x13RosterReportRequest\"+\n" +
 	"\x11RosterReportReply\x12\x16\n" +
-	"\x06report\x18\x01 \x01(\fR\x06report2\x9c\x02\n" +
+	"\x06report\x18\x01 \x01(\fR\x06report2\xf1\x02\n" +
 	"\x06Roster\x12C\n" +
 	"\x05Count\x12\x1d.warren.v1.RosterCountRequest\x1a\x1b.warren.v1.RosterCountReply\x12@\n" +
-	"\x04List\x12\x1c.warren.v1.RosterListRequest\x1a\x1a.warren.v1.RosterListReply\x12C\n" +
+	"\x04List\x12\x1c.warren.v1.RosterListRequest\x1a\x1a.warren.v1.RosterListReply\x12S\n" +
+	"\rListConsumers\x12!.warren.v1.RosterConsumersRequest\x1a\x1f.warren.v1.RosterConsumersReply\x12C\n" +
 	"\x05Close\x12\x1d.warren.v1.RosterCloseRequest\x1a\x1b.warren.v1.RosterCloseReply\x12F\n" +
 	"\x06Report\x12\x1e.warren.v1.RosterReportRequest\x1a\x1c.warren.v1.RosterReportReplyB%Z#github.com/warrenmq/warren/proto;pbb\x06proto3"
 
@@ -423,28 +516,32 @@ func file_roster_proto_rawDescGZIP() []byte {
 	return file_roster_proto_rawDescData
 }
 
-var file_roster_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_roster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_roster_proto_goTypes = []any{
-	(*RosterCountRequest)(nil),  // 0: warren.v1.RosterCountRequest
-	(*RosterCountReply)(nil),    // 1: warren.v1.RosterCountReply
-	(*RosterListRequest)(nil),   // 2: warren.v1.RosterListRequest
-	(*RosterListReply)(nil),     // 3: warren.v1.RosterListReply
-	(*RosterCloseRequest)(nil),  // 4: warren.v1.RosterCloseRequest
-	(*RosterCloseReply)(nil),    // 5: warren.v1.RosterCloseReply
-	(*RosterReportRequest)(nil), // 6: warren.v1.RosterReportRequest
-	(*RosterReportReply)(nil),   // 7: warren.v1.RosterReportReply
+	(*RosterCountRequest)(nil),     // 0: warren.v1.RosterCountRequest
+	(*RosterCountReply)(nil),       // 1: warren.v1.RosterCountReply
+	(*RosterListRequest)(nil),      // 2: warren.v1.RosterListRequest
+	(*RosterListReply)(nil),        // 3: warren.v1.RosterListReply
+	(*RosterConsumersRequest)(nil), // 4: warren.v1.RosterConsumersRequest
+	(*RosterConsumersReply)(nil),   // 5: warren.v1.RosterConsumersReply
+	(*RosterCloseRequest)(nil),     // 6: warren.v1.RosterCloseRequest
+	(*RosterCloseReply)(nil),       // 7: warren.v1.RosterCloseReply
+	(*RosterReportRequest)(nil),    // 8: warren.v1.RosterReportRequest
+	(*RosterReportReply)(nil),      // 9: warren.v1.RosterReportReply
 }
 var file_roster_proto_depIdxs = []int32{
 	0, // 0: warren.v1.Roster.Count:input_type -> warren.v1.RosterCountRequest
 	2, // 1: warren.v1.Roster.List:input_type -> warren.v1.RosterListRequest
-	4, // 2: warren.v1.Roster.Close:input_type -> warren.v1.RosterCloseRequest
-	6, // 3: warren.v1.Roster.Report:input_type -> warren.v1.RosterReportRequest
-	1, // 4: warren.v1.Roster.Count:output_type -> warren.v1.RosterCountReply
-	3, // 5: warren.v1.Roster.List:output_type -> warren.v1.RosterListReply
-	5, // 6: warren.v1.Roster.Close:output_type -> warren.v1.RosterCloseReply
-	7, // 7: warren.v1.Roster.Report:output_type -> warren.v1.RosterReportReply
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	4, // 2: warren.v1.Roster.ListConsumers:input_type -> warren.v1.RosterConsumersRequest
+	6, // 3: warren.v1.Roster.Close:input_type -> warren.v1.RosterCloseRequest
+	8, // 4: warren.v1.Roster.Report:input_type -> warren.v1.RosterReportRequest
+	1, // 5: warren.v1.Roster.Count:output_type -> warren.v1.RosterCountReply
+	3, // 6: warren.v1.Roster.List:output_type -> warren.v1.RosterListReply
+	5, // 7: warren.v1.Roster.ListConsumers:output_type -> warren.v1.RosterConsumersReply
+	7, // 8: warren.v1.Roster.Close:output_type -> warren.v1.RosterCloseReply
+	9, // 9: warren.v1.Roster.Report:output_type -> warren.v1.RosterReportReply
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -461,7 +558,7 @@ func file_roster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_roster_proto_rawDesc), len(file_roster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Roster_Count_FullMethodName  = "/warren.v1.Roster/Count"
-	Roster_List_FullMethodName   = "/warren.v1.Roster/List"
-	Roster_Close_FullMethodName  = "/warren.v1.Roster/Close"
-	Roster_Report_FullMethodName = "/warren.v1.Roster/Report"
+	Roster_Count_FullMethodName         = "/warren.v1.Roster/Count"
+	Roster_List_FullMethodName          = "/warren.v1.Roster/List"
+	Roster_ListConsumers_FullMethodName = "/warren.v1.Roster/ListConsumers"
+	Roster_Close_FullMethodName         = "/warren.v1.Roster/Close"
+	Roster_Report_FullMethodName        = "/warren.v1.Roster/Report"
 )
 
 // RosterClient is the client API for Roster service.
@@ -35,6 +36,8 @@ type RosterClient interface {
 	Count(ctx context.Context, in *RosterCountRequest, opts ...grpc.CallOption) (*RosterCountReply, error)
 	// List describes the node's connections.
 	List(ctx context.Context, in *RosterListRequest, opts ...grpc.CallOption) (*RosterListReply, error)
+	// Consumers describes the consumers of the node's connections.
+	ListConsumers(ctx context.Context, in *RosterConsumersRequest, opts ...grpc.CallOption) (*RosterConsumersReply, error)
 	// Close closes connections in an operator's name.
 	Close(ctx context.Context, in *RosterCloseRequest, opts ...grpc.CallOption) (*RosterCloseReply, error)
 	// Report is the node's word on itself.
@@ -69,6 +72,16 @@ func (c *rosterClient) List(ctx context.Context, in *RosterListRequest, opts ...
 	return out, nil
 }
 
+func (c *rosterClient) ListConsumers(ctx context.Context, in *RosterConsumersRequest, opts ...grpc.CallOption) (*RosterConsumersReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RosterConsumersReply)
+	err := c.cc.Invoke(ctx, Roster_ListConsumers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *rosterClient) Close(ctx context.Context, in *RosterCloseRequest, opts ...grpc.CallOption) (*RosterCloseReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RosterCloseReply)
@@ -97,6 +110,8 @@ type RosterServer interface {
 	Count(context.Context, *RosterCountRequest) (*RosterCountReply, error)
 	// List describes the node's connections.
 	List(context.Context, *RosterListRequest) (*RosterListReply, error)
+	// Consumers describes the consumers of the node's connections.
+	ListConsumers(context.Context, *RosterConsumersRequest) (*RosterConsumersReply, error)
 	// Close closes connections in an operator's name.
 	Close(context.Context, *RosterCloseRequest) (*RosterCloseReply, error)
 	// Report is the node's word on itself.
@@ -116,6 +131,9 @@ func (UnimplementedRosterServer) Count(context.Context, *RosterCountRequest) (*R
 }
 func (UnimplementedRosterServer) List(context.Context, *RosterListRequest) (*RosterListReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedRosterServer) ListConsumers(context.Context, *RosterConsumersRequest) (*RosterConsumersReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConsumers not implemented")
 }
 func (UnimplementedRosterServer) Close(context.Context, *RosterCloseRequest) (*RosterCloseReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Close not implemented")
@@ -180,6 +198,24 @@ func _Roster_List_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Roster_ListConsumers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RosterConsumersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RosterServer).ListConsumers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Roster_ListConsumers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RosterServer).ListConsumers(ctx, req.(*RosterConsumersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Roster_Close_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RosterCloseRequest)
 	if err := dec(in); err != nil {
@@ -230,6 +266,10 @@ var Roster_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _Roster_List_Handler,
+		},
+		{
+			MethodName: "ListConsumers",
+			Handler:    _Roster_ListConsumers_Handler,
 		},
 		{
 			MethodName: "Close",

@@ -131,6 +131,7 @@ func (f *fountain) run(sink connection.Deliveries) {
 func (f *fountain) Settle(leader.Answer, []queue.Range) {}
 func (f *fountain) Cancel(context.Context) error        { return nil }
 func (f *fountain) Release()                            {}
+func (f *fountain) Active() bool                        { return true }
 func (f *fountain) Settled(context.Context) error       { return nil }
 func (f *fountain) Credit(messages int, bytes int64) {
 	f.mu.Lock()

@@ -211,6 +211,9 @@ func (ch *channel) shutDown(farewell wire.Method) {
 	o.mu.Lock()
 	ch.shut = true
 	holders := ch.holders
+	for _, k := range ch.consumers {
+		delete(ch.c.consuming, k)
+	}
 	ch.holders, ch.consumers, ch.unacked, ch.outcomes = nil, nil, unacked{}, outcomes{}
 	o.put(frames)
 	wake := o.rouse()

@@ -60,6 +60,8 @@ type conn struct {
 	channelCount atomic.Int32
 	blocked      atomic.Bool // by an alarm
 
+	consuming map[*consumer]struct{} // for listings; guarded by the outbox
+
 	// The timer of what is unacknowledged, guarded by the outbox.
 	timer *time.Timer
 	due   int64 // when it rings, by clock; 0: it is not set
@@ -79,15 +81,16 @@ func newConn(l *Listener, nc net.Conn) *conn {
 	rand.Read(id[:])
 	name := fmt.Sprintf("%v -> %v", nc.RemoteAddr(), nc.LocalAddr())
 	c := &conn{
-		l:        l,
-		cfg:      &l.cfg,
-		nc:       nc,
-		id:       hex.EncodeToString(id[:]),
-		name:     name,
-		logger:   l.cfg.Logger.With("connection", name),
-		out:      newOutbox(),
-		channels: make(map[uint16]*channel),
-		bell:     make(chan struct{}, 1),
+		l:         l,
+		cfg:       &l.cfg,
+		nc:        nc,
+		id:        hex.EncodeToString(id[:]),
+		name:      name,
+		logger:    l.cfg.Logger.With("connection", name),
+		out:       newOutbox(),
+		channels:  make(map[uint16]*channel),
+		consuming: make(map[*consumer]struct{}),
+		bell:      make(chan struct{}, 1),
 	}
 	c.frames = wire.NewReader(source{c}, l.cfg.InitialFrameMax-wire.FrameOverhead)
 	return c

@@ -48,6 +48,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	k := &consumer{
 		holder: holder{ch: ch, timeout: ch.answerTime(&settings)},
 		tag:    m.ConsumerTag, queue: q.Name, id: q.ID, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
+		exclusive: m.Exclusive, arguments: m.Arguments,
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
 	k.holder.consumer, k.priority = k, args.priority
@@ -121,6 +122,7 @@ func (ch *channel) start(k *consumer, sub Subscription, noWait bool) {
 	o := ch.out
 	o.mu.Lock()
 	k.sub = sub
+	ch.c.consuming[k] = struct{}{}
 	ch.holders[&k.holder] = struct{}{}
 	if !noWait {
 		o.put(wire.AppendMethodFrame(nil, ch.id, &wire.BasicConsumeOk{ConsumerTag: k.tag}))

@@ -36,6 +36,9 @@ type consumer struct {
 	window   int64 // byte credit
 	priority int32
 
+	exclusive bool
+	arguments map[string]any // as the client sent them; not to be changed
+
 	written int64 // the writer's: bytes that were sent and not given back as credit
 
 	// Guarded by the outbox.
@@ -245,6 +248,7 @@ func (k *consumer) end() {
 	k.over = true
 	k.waiting = nil
 	delete(k.ch.consumers, k.tag)
+	delete(k.ch.c.consuming, k)
 	if !k.noAck {
 		k.ch.counted--
 		k.pool.leave(k)

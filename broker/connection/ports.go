@@ -83,6 +83,9 @@ type Subscription interface {
 	// Cancel ends the deliveries: when it returns no further one comes. What was
 	// delivered stays held.
 	Cancel(ctx context.Context) error
+	// Active tells whether the queue's messages go to this consumer: false while
+	// another is its single active one.
+	Active() bool
 	// Release ends the subscription: what it still holds is requeued. The last
 	// consumer of an auto-delete queue takes the queue with it, as with Cancel.
 	Release()

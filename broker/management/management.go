@@ -62,6 +62,8 @@ type Queues interface {
 type Clients interface {
 	// Connections are JSON objects as DescribeConnection makes them.
 	Connections(ctx context.Context) [][]byte
+	// Consumers are JSON objects as DescribeConsumer makes them, of a vhost or of all ("").
+	Consumers(ctx context.Context, vhost string) [][]byte
 	// CloseConnection tells whether there was one of that name.
 	CloseConnection(ctx context.Context, name, reason string) bool
 }
@@ -180,6 +182,9 @@ func (s *Server) routes() {
 	h(del, "/api/connections/{name}", s.deleteConnection)
 	h(get, "/api/connections/username/{user}", s.listConnections)
 	h(del, "/api/connections/username/{user}", s.deleteConnectionsOf)
+
+	h(get, "/api/consumers", s.listConsumers)
+	h(get, "/api/consumers/{vhost}", s.listConsumers)
 
 	h(get, "/api/overview", s.overview)
 	h(get, "/api/nodes", s.listNodes)

@@ -32,6 +32,7 @@ type world struct {
 	permissions []auth.Permission
 	topics      []auth.TopicPermission
 	clients     []Connection
+	consumers   []Consumer
 	closed      []string // name, reason
 	node        Node
 }
@@ -114,6 +115,19 @@ func (w *world) Delete(_ context.Context, q topology.Queue, _, ifEmpty bool, _ s
 
 func (w *world) Connections(context.Context) (list [][]byte) {
 	for _, c := range w.clients {
+		b, err := json.Marshal(c)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		list = append(list, b)
+	}
+	return append(list, []byte("not JSON: of a node from the future"))
+}
+func (w *world) Consumers(_ context.Context, vhost string) (list [][]byte) {
+	for _, c := range w.consumers {
+		if vhost != "" && vhost != c.Queue.VHost {
+			continue
+		}
 		b, err := json.Marshal(c)
 		if err != nil {
 			w.t.Fatal(err)

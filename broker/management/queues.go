@@ -101,6 +101,9 @@ func (s *Server) queues(ctx context.Context, p params) []queueJSON {
 				continue
 			}
 			for _, q := range t.Queues(vhost) {
+				if topology.IsReplyQueue(q.Name) { // no queue to RabbitMQ
+					continue
+				}
 				list, defined = append(list, s.describeQueue(t, q)), append(defined, *q)
 			}
 		}

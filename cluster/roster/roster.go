@@ -33,6 +33,8 @@ type Conns interface {
 type Local interface {
 	// Connections describes the open connections, a JSON object each.
 	Connections() [][]byte
+	// Consumers describes the consumers of a vhost, or of all ("").
+	Consumers(vhost string) [][]byte
 	// Close closes a connection by its name; false when there is none.
 	Close(name, reason string) bool
 	// Channels counts the open channels of a user.
@@ -166,6 +168,17 @@ func (r *Roster) Connections(ctx context.Context) [][]byte {
 	return all
 }
 
+// Consumers describes the consumers at all nodes that answer, of a vhost or of all ("").
+func (r *Roster) Consumers(ctx context.Context, vhost string) [][]byte {
+	all := r.cfg.Local.Consumers(vhost)
+	for _, l := range ask(ctx, r, func(ctx context.Context, c pb.RosterClient) (*pb.RosterConsumersReply, error) {
+		return c.ListConsumers(ctx, &pb.RosterConsumersRequest{Vhost: vhost})
+	}) {
+		all = append(all, l.GetConsumers()...)
+	}
+	return all
+}
+
 // CloseConnection closes a connection, wherever it is; false when no node that
 // answers has it.
 func (r *Roster) CloseConnection(ctx context.Context, name, reason string) bool {
@@ -230,6 +243,11 @@ func (r *Roster) Count(_ context.Context, q *pb.RosterCountRequest) (*pb.RosterC
 // List answers another node.
 func (r *Roster) List(context.Context, *pb.RosterListRequest) (*pb.RosterListReply, error) {
 	return &pb.RosterListReply{Connections: r.cfg.Local.Connections()}, nil
+}
+
+// ListConsumers answers another node.
+func (r *Roster) ListConsumers(_ context.Context, q *pb.RosterConsumersRequest) (*pb.RosterConsumersReply, error) {
+	return &pb.RosterConsumersReply{Consumers: r.cfg.Local.Consumers(q.GetVhost())}, nil
 }
 
 // Close answers another node.

@@ -90,6 +90,7 @@ func (l local) Connections() (list [][]byte) {
 	}
 	return list
 }
+func (l local) Consumers(vhost string) [][]byte { return [][]byte{[]byte(vhost + " at " + l.id)} }
 func (l local) Close(name, reason string) bool {
 	if !slices.Contains(l.clients, name) {
 		return false
@@ -150,6 +151,9 @@ func TestWhatIsAskedOfAllNodes(t *testing.T) {
 	ctx := context.Background()
 	a := c["a"]
 	if got := fmt.Sprintf("%s %s", a.Connections(ctx), a.Reports(ctx)); got != "[client of a client of b client of c] [a b c]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprintf("%s", a.Consumers(ctx, "v")); got != "[v at a v at b v at c]" {
 		t.Error(got)
 	}
 	if n := a.ChannelsElsewhere(ctx, "u"); n != 6 {

@@ -92,6 +92,36 @@ func (n *Node) Connections() [][]byte {
 	return list
 }
 
+// Consumers describes their consumers, but for those of direct replies, which are no
+// queue's to an operator.
+func (n *Node) Consumers(vhost string) (list [][]byte) {
+	l := n.listener.Load()
+	if l == nil {
+		return nil
+	}
+	var described []management.Consumer
+	open := l.Consumers()
+	n.meta.View(func(t *topology.Topology) {
+		for _, i := range open {
+			q := t.QueueByID(i.Queue)
+			if q == nil || topology.IsReplyQueue(q.Name) || vhost != "" && vhost != q.VHost {
+				continue
+			}
+			settings := t.Settings(q)
+			described = append(described, management.DescribeConsumer(n.cfg.Name, q, &settings, &i))
+		}
+	})
+	for _, c := range described {
+		b, err := json.Marshal(c)
+		if err != nil {
+			n.logger.Warn("a consumer cannot be described", "connection", c.ChannelDetails.ConnectionName, "consumer", c.Tag, "error", err)
+			continue
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
 func (n *Node) openConnections() []connection.Info {
 	if l := n.listener.Load(); l != nil {
 		return l.Connections()

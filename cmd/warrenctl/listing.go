@@ -31,6 +31,8 @@ var queueColumns = strings.Fields(`name durable auto_delete arguments policy ope
 	message_bytes_ram message_bytes_persistent head_message_timestamp disk_reads disk_writes consumers consumer_utilisation
 	consumer_capacity memory state type leader members online`)
 
+var consumerColumns = strings.Fields("queue_name channel_pid consumer_tag ack_required prefetch_count active activity_status arguments")
+
 var connectionColumns = strings.Fields(`pid name port host peer_port peer_host ssl ssl_protocol ssl_key_exchange ssl_cipher ssl_hash
 	peer_cert_subject peer_cert_issuer peer_cert_serial_number peer_cert_validity state channels protocol auth_mechanism user vhost
 	container_id timeout frame_max channel_max client_properties recv_oct recv_cnt send_oct send_cnt send_pend connected_at node`)
@@ -99,6 +101,15 @@ func (t *tool) listings() {
 			use: "list_connections [<column> ...]", short: "Lists AMQP connections", banner: fixed("Listing connections ..."), path: at("connections"),
 			columns: connectionColumns, defaults: []string{"user", "peer_host", "peer_port", "state"}, from: map[string]string{"pid": "name"},
 		},
+		{
+			use: "list_consumers [-p <vhost>] [<column> ...]", short: "Lists all consumers for a vhost",
+			banner: func(c *call) string { return fmt.Sprintf("Listing consumers in vhost %s ...", c.vhost) },
+			path:   inVHost("consumers"), columns: consumerColumns,
+			defaults: slices.DeleteFunc(slices.Clone(consumerColumns), func(column string) bool { return column == "activity_status" }),
+			shape: func(r row) {
+				r["queue_name"], r["channel_pid"] = nameIn(r["queue"]), nameIn(r["channel_details"])
+			},
+		},
 	} {
 		most := 0
 		if l.defaults != nil {
@@ -112,6 +123,12 @@ func (t *tool) listings() {
 			}
 		}
 	}
+}
+
+// nameIn is the name that an object carries.
+func nameIn(v any) any {
+	m, _ := v.(map[string]any)
+	return m["name"]
 }
 
 func (l listing) run(c *call, args []string) error {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -286,6 +287,53 @@ func TestLimitsOfTheCluster(t *testing.T) {
 	}
 	if _, err := here.QueueDeclare("c", true, false, false, false, nil); err != nil {
 		t.Errorf("a queue less, but: %v", err)
+	}
+}
+
+func TestConsumersOfAllNodes(t *testing.T) {
+	nodes := startNodes(t, "n1", "n2")
+	consume := func(n realNode, tag string) *amqp.Channel {
+		t.Helper()
+		c, err := n.dial("guest", "guest", "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		ch, err := c.Channel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ch.QueueDeclare("q", true, false, false, false, amqp.Table{"x-single-active-consumer": true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := ch.Qos(7, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ch.Consume("q", tag, false, false, false, false, amqp.Table{"x-priority": int32(1)}); err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	first := consume(nodes[0], "first")
+	consume(nodes[1], "second")
+	columns := []string{"list_consumers", "queue_name", "consumer_tag", "active", "activity_status"}
+	list := func() []string {
+		lines := strings.Split(strings.TrimSpace(nodes[1].do(t, columns...)), "\n")
+		slices.Sort(lines)
+		return lines
+	}
+	want := []string{"q\tfirst\ttrue\tsingle_active", "q\tsecond\tfalse\twaiting", "queue_name\tconsumer_tag\tactive\tactivity_status"}
+	if lines := list(); !slices.Equal(lines, want) {
+		t.Errorf("list_consumers: %q, want %q", lines, want)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nodes[0].until(t, "q\tsecond\ttrue\tsingle_active", columns...)
+	out := nodes[0].do(t, "list_consumers")
+	if header := "queue_name\tchannel_pid\tconsumer_tag\tack_required\tprefetch_count\tactive\targuments\n"; !strings.HasPrefix(out, header) ||
+		!strings.HasSuffix(out, " (1)\tsecond\ttrue\t7\ttrue\t[{\"x-priority\",1}]\n") {
+		t.Errorf("list_consumers: %q", out)
 	}
 }
 

@@ -268,6 +268,13 @@ func (h handle) Cancel(ctx context.Context) error {
 	}
 }
 
+// Active: a Broker knows no single active consumers.
+func (h handle) Active() bool {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	return h.s.active
+}
+
 func (h handle) Release() {
 	h.b.mu.Lock()
 	defer h.b.mu.Unlock()
