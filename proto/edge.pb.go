@@ -214,9 +214,7 @@ type Consumer struct {
 	Priority      int32                  `protobuf:"zigzag32,4,opt,name=priority,proto3" json:"priority,omitempty"`
 	Messages      int64                  `protobuf:"zigzag64,5,opt,name=messages,proto3" json:"messages,omitempty"`
 	Bytes         int64                  `protobuf:"zigzag64,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Connection    string                 `protobuf:"bytes,7,opt,name=connection,proto3" json:"connection,omitempty"`
-	Channel       uint32                 `protobuf:"varint,8,opt,name=channel,proto3" json:"channel,omitempty"`
-	Since         int64                  `protobuf:"zigzag64,9,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, by its edge's clock
+	Since         int64                  `protobuf:"zigzag64,7,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, by its edge's clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,20 +287,6 @@ func (x *Consumer) GetMessages() int64 {
 func (x *Consumer) GetBytes() int64 {
 	if x != nil {
 		return x.Bytes
-	}
-	return 0
-}
-
-func (x *Consumer) GetConnection() string {
-	if x != nil {
-		return x.Connection
-	}
-	return ""
-}
-
-func (x *Consumer) GetChannel() uint32 {
-	if x != nil {
-		return x.Channel
 	}
 	return 0
 }
@@ -1866,19 +1850,15 @@ const file_edge_proto_rawDesc = "" +
 	"\x06sealed\x18\x04 \x03(\x04R\x06sealed\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x04R\x04last\"\xef\x01\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\xb5\x01\n" +
 	"\bConsumer\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x15\n" +
 	"\x06no_ack\x18\x02 \x01(\bR\x05noAck\x12\x1c\n" +
 	"\texclusive\x18\x03 \x01(\bR\texclusive\x12\x1a\n" +
 	"\bpriority\x18\x04 \x01(\x11R\bpriority\x12\x1a\n" +
 	"\bmessages\x18\x05 \x01(\x12R\bmessages\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x12R\x05bytes\x12\x1e\n" +
-	"\n" +
-	"connection\x18\a \x01(\tR\n" +
-	"connection\x12\x18\n" +
-	"\achannel\x18\b \x01(\rR\achannel\x12\x14\n" +
-	"\x05since\x18\t \x01(\x12R\x05since\"\xb6\x03\n" +
+	"\x05bytes\x18\x06 \x01(\x12R\x05bytes\x12\x14\n" +
+	"\x05since\x18\a \x01(\x12R\x05since\"\xb6\x03\n" +
 	"\x0eConsumeRequest\x12+\n" +
 	"\x06attach\x18\x01 \x01(\v2\x11.warren.v1.AttachH\x00R\x06attach\x124\n" +
 	"\tsubscribe\x18\x02 \x01(\v2\x14.warren.v1.SubscribeH\x00R\tsubscribe\x12+\n" +

@@ -59,8 +59,8 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		k.tag = "amq.ctag-" + randomName()
 	}
 	want := leader.Consumer{
-		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority, Arguments: m.Arguments,
-		Messages: ch.join(k, settings.SingleActive), Bytes: k.firstBytes(), Connection: ch.c.name, Channel: ch.id, Since: time.Now(),
+		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority,
+		Messages: ch.join(k, settings.SingleActive), Bytes: k.firstBytes(), Since: time.Now(),
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()

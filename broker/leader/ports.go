@@ -31,16 +31,13 @@ type EdgeID struct {
 
 // Consumer is what basic.consume asked for, with the credit it starts with.
 type Consumer struct {
-	Tag        string
-	NoAck      bool
-	Exclusive  bool
-	Priority   int32          // x-priority, 0 by default
-	Messages   int            // first message credit; < 0: not counted
-	Bytes      int64          // first byte credit
-	Arguments  map[string]any // as the client sent them
-	Since      time.Time      // when it began, by its edge's clock: the order of waiting consumers at a new leader
-	Connection string         // for listings
-	Channel    uint16
+	Tag       string
+	NoAck     bool
+	Exclusive bool
+	Priority  int32     // x-priority, 0 by default
+	Messages  int       // first message credit; < 0: not counted
+	Bytes     int64     // first byte credit
+	Since     time.Time // when it began, by its edge's clock: the order of waiting consumers at a new leader
 }
 
 // Delivery is one message handed to a consumer. Its slices are immutable and may be kept.

@@ -181,7 +181,7 @@ func fromRanges(rs []*pb.Range) []queue.Range {
 func toConsumer(c leader.Consumer) *pb.Consumer {
 	p := &pb.Consumer{
 		Tag: c.Tag, NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority,
-		Messages: int64(c.Messages), Bytes: c.Bytes, Connection: c.Connection, Channel: uint32(c.Channel),
+		Messages: int64(c.Messages), Bytes: c.Bytes,
 	}
 	if !c.Since.IsZero() {
 		p.Since = c.Since.UnixNano()
@@ -192,7 +192,7 @@ func toConsumer(c leader.Consumer) *pb.Consumer {
 func fromConsumer(c *pb.Consumer) leader.Consumer {
 	l := leader.Consumer{
 		Tag: c.GetTag(), NoAck: c.GetNoAck(), Exclusive: c.GetExclusive(), Priority: c.GetPriority(),
-		Messages: int(c.GetMessages()), Bytes: c.GetBytes(), Connection: c.GetConnection(), Channel: uint16(c.GetChannel()),
+		Messages: int(c.GetMessages()), Bytes: c.GetBytes(),
 	}
 	if since := c.GetSince(); since != 0 {
 		l.Since = time.Unix(0, since)
