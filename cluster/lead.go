@@ -52,7 +52,9 @@ func (l *Leading) leadOnce(ctx context.Context, group, term uint64, log leader.L
 		CountReturns: l.CountReturns,
 		Logger:       l.Logger.With("group", group),
 	}
-	if group != TransientGroup {
+	if group == TransientGroup {
+		cfg.DeadLetter = l.move
+	} else {
 		cfg.Edges = l.Liveness.Edges
 		cfg.Announce = func(ctx context.Context, e leader.EdgeID) (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -70,4 +72,10 @@ func (l *Leading) leadOnce(ctx context.Context, group, term uint64, log leader.L
 	defer cancel()
 	reconciling.Go(func() { rec.run(ctx) })
 	return engine.Run(ctx)
+}
+
+// move passes on a dead letter of a transient queue.
+func (l *Leading) move(ctx context.Context, s queue.Settings, d leader.Dead, done func(error)) {
+	d.Moves = true
+	l.DeadLetter(ctx, s, d, done)
 }

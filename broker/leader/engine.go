@@ -50,6 +50,7 @@ type Dead struct {
 	Reason  queue.Reason
 	Died    time.Time
 	Message queue.Message
+	Moves   bool // it is kept in memory, and its way must not wait for memory
 }
 
 func (c Config) withDefaults() Config {

@@ -67,7 +67,7 @@ func (b *Builder) Add(to []ID, m *Message) {
 	s.count++
 	s.bytes += uint64(len(m.Body))
 	flags := messageFlags(m)
-	s.flags |= flags & (hasTTL | hasPriority)
+	s.flags |= flags & sectionFlags
 	b.buf = appendMessage(b.buf, flags, m)
 }
 
@@ -91,6 +91,9 @@ func messageFlags(m *Message) (flags byte) {
 	}
 	if len(m.Blind) > 0 {
 		flags |= hasBlind
+	}
+	if m.Moves {
+		flags |= hasMoves
 	}
 	return flags
 }

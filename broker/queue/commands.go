@@ -34,6 +34,7 @@ type Section struct {
 	Bytes  uint64 // of bodies, together
 	Timed  bool   // a message in it has a TTL
 	Ranked bool   // a message in it has a priority
+	Moves  bool   // a message in it is a dead letter out of a node's memory
 }
 
 // Settle finishes with messages. Those already settled are passed over. Unless they were

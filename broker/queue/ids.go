@@ -37,6 +37,7 @@ type Message struct {
 	// What the broker knows of a message beyond what its publisher said, and no client is told.
 	Died  bool     // the header x-death is the broker's: a further death adds to it
 	Blind []string // the routing keys of the header BCC, which was taken out
+	Moves bool     // a dead letter out of a node's memory, which is free again once it has arrived; not kept
 }
 
 // NoTTL is the TTL of a message that does not expire by itself.

@@ -69,9 +69,9 @@ func decodePublish(batch []byte) (Publish, error) {
 		s.Queues = ids[from:len(ids):len(ids)]
 		s.First, s.Count, s.Bytes = uint32(first), r.u32(), r.u64()
 		flags := r.u8()
-		s.Timed, s.Ranked = flags&hasTTL != 0, flags&hasPriority != 0
+		s.Timed, s.Ranked, s.Moves = flags&hasTTL != 0, flags&hasPriority != 0, flags&hasMoves != 0
 		first += uint64(s.Count)
-		if r.bad || s.Count == 0 || first > uint64(p.count()) || s.Bytes > uint64(len(batch)) || flags > hasTTL|hasPriority {
+		if r.bad || s.Count == 0 || first > uint64(p.count()) || s.Bytes > uint64(len(batch)) || flags&^sectionFlags != 0 {
 			return Publish{}, malformed("section")
 		}
 	}
@@ -230,7 +230,7 @@ func (p *publishBatch) verifySection(s Section) (int, error) {
 		body += uint64(len(m.Body))
 		flags |= m.flags
 	}
-	if body != s.Bytes || s.Timed != (flags&hasTTL != 0) || s.Ranked != (flags&hasPriority != 0) {
+	if body != s.Bytes || s.Timed != (flags&hasTTL != 0) || s.Ranked != (flags&hasPriority != 0) || s.Moves != (flags&hasMoves != 0) {
 		return 0, malformed("totals of a section")
 	}
 	return total, nil

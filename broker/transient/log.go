@@ -6,8 +6,9 @@
 // Memory is that of the live messages, at most twice: what is settled is
 // reclaimed whatever stays unsettled in between. It is bounded: at the limit
 // publishes wait, and with them the publishers, until consumers have made room.
-// Messages that have died do not count: they may be on their way to a queue of
-// this log, and would wait for themselves.
+// Messages that have died count until they have arrived where they belong. Those on
+// their way from one node's memory to another's do not wait: they leave as much room
+// as they take, and would else wait for themselves.
 package transient
 
 import (
@@ -34,7 +35,6 @@ type Log struct {
 	single  map[queue.Ref]queue.Message
 	index   uint64
 	kept    uint64 // bytes of batches and single messages
-	dead    uint64 // of these, what only pending dead letters need, as of the last sweep
 	moved   uint64 // bytes appended and bytes settled since the last sweep, as far as known
 	live    uint64 // messages in queues at the last sweep, and appended since
 	settled uint64 // messages since the last sweep
@@ -73,7 +73,7 @@ func (l *Log) Propose(batch []byte, done func([]queue.Answer, error)) {
 	l.proposing.Lock()
 	defer l.proposing.Unlock()
 	p := proposal{batch, commands, done}
-	if p.publishes() && (len(l.waiting) > 0 || l.full()) {
+	if p.publishes() && !p.moves() && (len(l.waiting) > 0 || l.full()) {
 		l.waiting = append(l.waiting, p)
 		return
 	}
@@ -95,13 +95,13 @@ func (l *Log) run(p proposal) {
 func (l *Log) full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.kept-l.dead < l.limit {
+	if l.kept < l.limit {
 		return false
 	}
 	if l.settled > l.live/8 { // less is not worth a look at all of it
 		l.sweep()
 	}
-	return l.kept-l.dead >= l.limit
+	return l.kept >= l.limit
 }
 
 func (p *proposal) publishes() bool {
@@ -110,6 +110,12 @@ func (p *proposal) publishes() bool {
 	}
 	_, ok := p.commands[0].(queue.Publish)
 	return ok
+}
+
+// moves tells whether all that is published only moves from one node's memory to another's.
+func (p *proposal) moves() bool {
+	c, ok := p.commands[0].(queue.Publish)
+	return ok && !slices.ContainsFunc(c.Sections, func(s queue.Section) bool { return !s.Moves })
 }
 
 func (l *Log) apply(batch []byte, commands []queue.Command) ([]queue.Answer, []queue.ID) {
@@ -208,29 +214,26 @@ func (l *Log) Leased() bool { return true }
 // letterPage is how many dead letters a sweep lists at once.
 const letterPage = 1024
 
-// use is what the state needs of the batches: for each entry the messages, and
-// whether one of them is more than a dead letter.
+// use is what the state needs of the batches: for each entry the messages.
 type use struct {
 	refs map[uint64][]queue.Ref
-	seen map[queue.Ref]bool // true: in a queue
-	full map[uint64]bool
+	seen map[queue.Ref]struct{}
 }
 
-func (u *use) note(ref queue.Ref, live bool) {
-	u.full[ref.Index] = u.full[ref.Index] || live
+func (u *use) note(ref queue.Ref) {
 	if _, twice := u.seen[ref]; !twice { // a message may be in several queues
 		u.refs[ref.Index] = append(u.refs[ref.Index], ref)
+		u.seen[ref] = struct{}{}
 	}
-	u.seen[ref] = u.seen[ref] || live
 }
 
 func (u *use) noteQueue(q *queue.Queue) {
 	for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
-		u.note(it.Ref, true)
+		u.note(it.Ref)
 	}
 	for page := q.DeadLetters(0, letterPage); len(page) > 0; page = q.DeadLetters(page[len(page)-1].Number, letterPage) {
 		for i := range page {
-			u.note(page[i].Ref, false)
+			u.note(page[i].Ref)
 		}
 	}
 }
@@ -242,8 +245,7 @@ func (l *Log) sweep() {
 	l.live, l.settled = 0, 0
 	u := use{
 		refs: make(map[uint64][]queue.Ref, len(l.batches)),
-		seen: make(map[queue.Ref]bool),
-		full: make(map[uint64]bool),
+		seen: make(map[queue.Ref]struct{}),
 	}
 	for id := range l.state.Queues() {
 		q := l.state.Queue(id)
@@ -258,19 +260,12 @@ func (l *Log) sweep() {
 	for index, batch := range l.batches {
 		l.thin(index, batch, u.refs[index])
 	}
-	l.kept, l.dead, l.moved = 0, 0, 0
-	for index, batch := range l.batches {
-		l.keep(len(batch), u.full[index])
+	l.kept, l.moved = 0, 0
+	for _, batch := range l.batches {
+		l.kept += uint64(len(batch))
 	}
-	for ref, m := range l.single {
-		l.keep(len(m.Body)+len(m.Properties), u.seen[ref])
-	}
-}
-
-func (l *Log) keep(bytes int, live bool) {
-	l.kept += uint64(bytes)
-	if !live {
-		l.dead += uint64(bytes)
+	for _, m := range l.single {
+		l.kept += uint64(len(m.Body) + len(m.Properties))
 	}
 }
 

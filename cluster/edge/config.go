@@ -19,6 +19,7 @@ type Target struct {
 	Group uint64 // 0: transient
 	Home  string // ServerID of a transient queue's node
 	Epoch uint64 // boot count of the home's process that the queue lives in
+	Moves bool   // of publishing alone: the way of dead letters from one node's memory to another's
 }
 
 // Local is what this node serves itself.

@@ -64,6 +64,7 @@ func (e *Edge) Publish(ctx context.Context, to []queue.ID, m *queue.Message, r R
 }
 
 func (e *Edge) publish(ctx context.Context, t Target, to []queue.ID, m *queue.Message, r Receipt) error {
+	t.Moves = m.Moves && t.Group == 0 // by themselves: what else is published there may wait for the room that they leave
 	s, err := e.session(t)
 	if err != nil {
 		return err

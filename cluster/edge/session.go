@@ -56,6 +56,9 @@ func newSession(e *Edge, t Target) *session {
 		// the process before must not take the numbers of those for this one.
 		id.Incarnation ^= t.Epoch * mix
 	}
+	if t.Moves {
+		id.Incarnation = ^id.Incarnation
+	}
 	return &session{e: e, target: t, id: id, budget: budget{limit: e.cfg.UnconfirmedBytes}, wake: make(chan struct{}, 1)}
 }
 
