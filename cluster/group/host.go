@@ -267,7 +267,7 @@ func (h *Host) raftConfig(g *Group) *raft.Config {
 	conf.LeaderLeaseTimeout = h.cfg.HeartbeatTimeout
 	// A commit index travels with the next entries; when there are none, the
 	// followers have time. Shorter, it would cost every idle group a message.
-	conf.CommitTimeout = h.cfg.HeartbeatTimeout
+	conf.CommitTimeout = 2 * h.cfg.HeartbeatTimeout
 	conf.MaxAppendEntries = 64 // of batches up to 256 KiB
 	conf.BatchApplyCh = true
 	// hashicorp/raft reads every entry after the latest snapshot when it starts,

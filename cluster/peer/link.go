@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	gatherTime   = 100 * time.Millisecond // heartbeats of this long travel together: fewer messages of idle groups; far below a lease
+	gatherTime   = 250 * time.Millisecond // heartbeats of this long travel together: fewer messages of idle groups; with the 100 to 200 ms that Raft waits, well below a lease
 	pingInterval = time.Second            // an idle link is heard of this often
 	linkTimeout  = 3 * time.Second        // a link whose beats are not answered is broken
 	maxUnheard   = 512                    // batches of beats without an answer
