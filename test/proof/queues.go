@@ -24,6 +24,7 @@ const (
 	manyCPULimit    = 5.0              // per cent of a core, each node, idle
 	manyRSSLimit    = 1 << 30          // bytes, each node
 	declarers       = 128              // channels that declare at once
+	fleetHeartbeat  = 10 * time.Second
 	fleetSize       = 24               // connections that consume, and as many that publish
 	settleLimit     = 60 * time.Second // until leaders are where they should be
 )
@@ -97,7 +98,7 @@ func (f *fleet) spread(ctx context.Context, addrs []string, conns int, do func(c
 	errs := make([]error, conns)
 	for i := range conns {
 		all.Go(func() {
-			c, err := traffic.Dial(ctx, addrs[i%len(addrs)])
+			c, err := traffic.DialPatient(ctx, addrs[i%len(addrs)], fleetHeartbeat)
 			if err != nil {
 				errs[i] = err
 				return
@@ -140,7 +141,7 @@ func (f *fleet) dial(ctx context.Context, addr string) (*traffic.Conn, error) {
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		c, err := traffic.Dial(ctx, addr)
+		c, err := traffic.DialPatient(ctx, addr, fleetHeartbeat)
 		if err == nil {
 			return c, nil
 		}
