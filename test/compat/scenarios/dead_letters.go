@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -213,6 +214,30 @@ func deadLetters() []Scenario {
 			ch.Await(q, 0, 0)
 		}, Want: `eventually queue dead has 2 ready, 0 consumers
 eventually queue q has 0 ready, 0 consumers`},
+		{Name: "J9,Q8/a full target takes dead letters once there is room", Kinds: Everywhere(), Differs: "Q8", Run: func(s *S) {
+			var ch *Channel
+			var full, q string
+			s.Silently(func() {
+				ch = s.Connect().Channel()
+				full = ch.Queue("full", T{"x-max-length": int32(1), "x-overflow": "reject-publish"})
+				q = ch.Queue("q", T{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": full})
+				s.Put(full, "in the way")
+				s.Put(q, "1", "2")
+				ch.Await(q, 2, 0)
+				ch.Reject(ch.Get(q).Tag(), false)
+				ch.Reject(ch.Get(q).Tag(), false)
+			})
+			var bodies []string
+			for range 3 {
+				s.Silently(func() { ch.Await(full, 1, 0) })
+				var it Item
+				s.Silently(func() { it = ch.GetNoAck(full) })
+				bodies = append(bodies, string(it.Body))
+			}
+			slices.Sort(bodies[1:]) // one after the other, and not in the order of their deaths
+			s.Record("%q", bodies)
+			s.Silently(func() { ch.Await(full, 0, 0) })
+		}, Want: `["in the way" "1" "2"]`},
 		{Name: "J12,E30/a delivery limit on every kind of queue", Kinds: []Kind{Classic, Transient}, Differs: "E13", Run: func(s *S) {
 			var ch *Channel
 			var q string
