@@ -51,6 +51,9 @@ type Dead struct {
 	Died    time.Time
 	Message queue.Message
 	Moves   bool // it is kept in memory, and its way must not wait for memory
+	// Avoid are targets that are known to be full: a message that has no other target is not
+	// published there, and its error is a Full as well.
+	Avoid []queue.ID
 }
 
 func (c Config) withDefaults() Config {
