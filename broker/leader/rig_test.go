@@ -193,12 +193,9 @@ func ranked(body string, priority uint8) queue.Message {
 
 // start lets a new engine lead over the same log.
 func (r *rig) start(cfg leader.Config) {
-	switch log := cfg.Log.(type) {
-	case *slowLog:
-		log.Log = r.log
-	case *marks:
-		log.Log = r.log
-	default:
+	if slow, ok := cfg.Log.(*slowLog); ok {
+		slow.Log = r.log
+	} else {
 		cfg.Log = r.log
 	}
 	cfg.Unused, cfg.Expired = r.unused.add, r.expired.add
