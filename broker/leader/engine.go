@@ -18,6 +18,8 @@ const chunkBytes = 128 << 10
 // Config is what an engine is made of.
 type Config struct {
 	Log Log
+	// Term is that of this leadership, 0 where there is never another.
+	Term uint64
 	// Edges lists the live edges that may hold deliveries of this group from
 	// before: each is asked by Announce. Nil where there can be none.
 	Edges func() []EdgeID
@@ -92,6 +94,7 @@ type Engine struct {
 	looking map[queue.ID]struct{} // while they are looked at: an empty one for those that become dirty
 	pending map[EdgeID]struct{}   // edges that are still to resume; no deliveries while there are any
 	serving bool                  // the takeover is over
+	resigns bool                  // the leadership is being handed over: nothing goes out
 	waiting []func()              // what cannot be said before
 	control controlBatch
 	clock   clock

@@ -193,9 +193,12 @@ func ranked(body string, priority uint8) queue.Message {
 
 // start lets a new engine lead over the same log.
 func (r *rig) start(cfg leader.Config) {
-	if slow, ok := cfg.Log.(*slowLog); ok {
-		slow.Log = r.log
-	} else {
+	switch log := cfg.Log.(type) {
+	case *slowLog:
+		log.Log = r.log
+	case *marks:
+		log.Log = r.log
+	default:
 		cfg.Log = r.log
 	}
 	cfg.Unused, cfg.Expired = r.unused.add, r.expired.add

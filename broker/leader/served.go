@@ -32,6 +32,7 @@ type served struct {
 	had    bool   // has had a consumer
 
 	mark       uint64   // numbers <= mark are reserved in the log: may be delivered
+	handed     uint64   // the highest number that this or an earlier leader may have handed out
 	seenBefore uint64   // numbers <= seenBefore may have been delivered by an earlier leader
 	seen       uint64   // the highest number that was answered
 	above      []uint64 // numbers beyond seen that were handed out, in order; some are not out any more
@@ -63,7 +64,7 @@ func newServed(sq *queue.Queue) *served {
 	q := &served{
 		id: sq.ID(), settings: sq.Settings(),
 		out: make(map[uint64]held), gone: make(map[uint64]struct{}),
-		mark: sq.Mark(), seenBefore: sq.Mark(),
+		mark: sq.Mark(), handed: sq.Mark(), seenBefore: sq.Mark(),
 		used: time.Now(),
 	}
 	q.settled = sq.NextSeq() - 1 - sq.Messages()

@@ -5,6 +5,7 @@ import "time"
 // moment is when and where an entry is applied.
 type moment struct {
 	index uint64 // of the entry
+	term  uint64 // of the entry
 	at    int64  // when it was appended, Unix nanoseconds
 	apply uint64 // State.applies
 }

@@ -24,7 +24,7 @@ func seedBatches() [][]byte {
 			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\xc8\x01\x00\x00\x00z"}},
 			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
 			Requeue{1, true, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
-			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1},
+			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096, 7}, Forget{1},
 			Settle{1, Expire, []Range{{1, 9}}, UnknownBytes}, DeadLettered{1, []Range{{1, 2}, {9, 9}}}, Held{1, 7, 700}),
 	}
 }
@@ -198,7 +198,7 @@ func seedState(t testing.TB) *State {
 	}
 	s.Apply(decoded(t, 3, time.Unix(3, 4), b.Seal(Session{5, 1}, 1)))
 	s.Apply(Entry{Index: 4, Commands: []Command{
-		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false, nil},
+		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096, 0}, Seal{9, false, nil},
 		Configure{3, everySetting()}, Configure{3, withoutLimit(everySetting())}, Held{3, 2, 20},
 	}})
 	for i := range 20 {

@@ -42,6 +42,16 @@ func (q *Queue) Sealed() bool { return q.sealed }
 // NextSeq is the sequence number that the next message gets; the first is 1.
 func (q *Queue) NextSeq() uint64 { return q.next }
 
+// markTo moves the mark: see Mark.
+func (q *Queue) markTo(m moment, c Mark) {
+	switch c.Term {
+	case 0:
+		q.mark = max(q.mark, c.Seq)
+	case m.term:
+		q.mark = min(q.mark, c.Seq)
+	}
+}
+
 // Mark is the number up to which messages may have been delivered already.
 func (q *Queue) Mark() uint64 { return q.mark }
 

@@ -287,7 +287,14 @@ func (m *model) apply(c Command, at time.Time) Answer {
 	case Unseal:
 		return on(c.Queue, func(q *modelQueue) uint64 { q.sealed = false; return uint64(len(q.live)) })
 	case Mark:
-		return on(c.Queue, func(q *modelQueue) uint64 { q.mark = max(q.mark, c.Seq); return 0 })
+		return on(c.Queue, func(q *modelQueue) uint64 {
+			if c.Term == 0 {
+				q.mark = max(q.mark, c.Seq)
+			} else if c.Term == scriptTerm {
+				q.mark = min(q.mark, c.Seq)
+			}
+			return 0
+		})
 	case Forget:
 		return on(c.Queue, func(q *modelQueue) uint64 {
 			delete(m.queues, c.Queue)
@@ -528,7 +535,8 @@ func (s *script) command() Command {
 	case 8:
 		return Unseal{Queue: id}
 	case 9:
-		return Mark{Queue: id, Seq: rapid.Uint64Range(0, 50).Draw(s.t, "mark")}
+		return Mark{Queue: id, Seq: rapid.Uint64Range(0, 50).Draw(s.t, "mark"),
+			Term: rapid.SampledFrom([]uint64{0, 0, scriptTerm, scriptTerm - 1}).Draw(s.t, "term")}
 	case 10:
 		return Purge{Queue: id, Through: rapid.Uint64Range(0, 60).Draw(s.t, "through"), Keep: s.ranges(id)}
 	case 11:
@@ -639,13 +647,16 @@ func TestReplicasAgree(t *testing.T) {
 	})
 }
 
+// scriptTerm is that of all entries.
+const scriptTerm = 7
+
 func decoded(t rapid.TB, index uint64, at time.Time, batch []byte) Entry {
 	t.Helper()
 	cs, err := Decode(batch)
 	if err != nil {
 		t.Fatalf("Decode(% x): %v", batch, err)
 	}
-	return Entry{Index: index, AppendedAt: at, Commands: cs}
+	return Entry{Index: index, Term: scriptTerm, AppendedAt: at, Commands: cs}
 }
 
 func restored(t rapid.TB, s *State) *State {

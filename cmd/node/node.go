@@ -384,6 +384,7 @@ func (n *Node) assembleQueues() (err error) {
 		Lead: func(ctx context.Context, g *group.Group, term uint64) {
 			n.leading.Lead(ctx, g.ID(), term, g)
 		},
+		Resign:    n.engines.Resign,
 		Applied:   n.engines.Applied,
 		Preferred: n.preferred,
 		Logger:    n.logger,
