@@ -21,7 +21,7 @@ func Elsewhere() map[string][]string {
 		"H23": {"broker/leader TestEdgeThatStaysAwayIsReleased", "cluster/edge TestConsumersResumeAtTheNextLeader"},
 		"I2":  {"cluster/log TestAcknowledgedSurvivesCrashes", "cluster/group TestConfirmedSurvivesEveryLeadersDeath", "test/proof restart"},
 		"I3":  {"test/proof minority"},
-		"J9":  {"cluster/group TestDeadLettersSurviveTheDeathOfAll"},
+		"J9":  {"cluster/group TestDeadLettersSurviveTheDeathOfAll", "test/compat TestDeadLettersAreNotLost"},
 		"L2":  {"cluster/edge TestPublishBlocksAtTheBound", "broker/connection TestUnreadAnswersAreBounded"},
 		"L4":  {"cluster/edge TestPublishBlocksAtTheBound", "cluster/log TestCacheStaysInItsBudget"},
 		"L6":  {"test/proof minority", "test/sim TestMinority"},
