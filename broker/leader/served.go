@@ -24,6 +24,7 @@ type served struct {
 	back     minHeap[key]        // ready again; all that is ready when the queue has priorities
 
 	outBytes, leavingBytes uint64 // of bodies, as far as known
+	outMost, goneMost      int    // how large out and gone were
 
 	subs   []*sub // oldest first
 	turn   int    // whose turn it is among subs
@@ -124,11 +125,28 @@ func (q *served) takeBack(s *sub, seq uint64) (h held, ok bool) {
 	if h.s != s {
 		return held{}, false
 	}
+	q.outMost = max(q.outMost, len(q.out))
 	delete(q.out, seq)
+	q.out = lean(q.out, &q.outMost)
 	q.sink()
 	q.outBytes -= uint64(max(h.bytes, 0))
 	s.held--
 	return h, true
+}
+
+// mapKept is how many places a map keeps, whatever is in it.
+const mapKept = 4096
+
+// lean is m, or a copy of what is left of it: Go's maps do not shrink, and a queue may
+// live for years after a consumer that acknowledged nothing.
+func lean[V any](m map[uint64]V, most *int) map[uint64]V {
+	if *most <= mapKept || len(m) > *most/8 {
+		return m
+	}
+	*most = len(m)
+	left := make(map[uint64]V, len(m)) // a clone would be as large
+	maps.Copy(left, m)
+	return left
 }
 
 // putBack makes a message ready again.
