@@ -199,6 +199,11 @@ func (e *Engine) serve(q *served) {
 		e.part(q)
 		return
 	}
+	if q.stream {
+		e.feed(q)
+		e.retain(q)
+		return
+	}
 	e.elect(q)
 	e.dispatch(q)
 	e.expire(q)
@@ -243,7 +248,7 @@ func (e *Engine) touched(id queue.ID) {
 func busy(sq *queue.Queue) bool {
 	s := sq.Settings()
 	return sq.PendingDeadLetters() > 0 || sq.Timed() ||
-		s.MessageTTL.Set || s.Expires.Set || s.MaxLength.Set || s.MaxLengthBytes.Set
+		s.MessageTTL.Set || s.Expires.Set || s.MaxLength.Set || s.MaxLengthBytes.Set || s.MaxAge.Set
 }
 
 // refresh takes over what has been applied; false when the queue is gone.
@@ -260,6 +265,7 @@ func (e *Engine) refresh(q *served) bool {
 		if now := sq.Settings(); now != q.settings {
 			before, changed = q.settings, true
 			q.settings = now
+			q.stream = q.stream || now.Stream
 			q.rank(sq, before)
 		}
 	})
@@ -281,6 +287,7 @@ func (e *Engine) configured(q *served, before queue.Settings) {
 		e.weigh(q)
 	}
 	q.told.known = false
+	q.head = head{trimming: q.head.trimming}
 }
 
 // forget drops a queue that was deleted and tells its consumers.

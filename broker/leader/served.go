@@ -14,6 +14,7 @@ import (
 type served struct {
 	id       queue.ID
 	settings queue.Settings      // as applied last
+	stream   bool                // what is about handing out and settling is not for it
 	next     uint64              // numbers < next were applied when the queue was looked at last
 	cursor   uint64              // every number <= cursor has been handed out, returned or settled once, or is in back
 	out      map[uint64]held     // handed out, not answered
@@ -46,6 +47,7 @@ type served struct {
 
 	look    alarm     // the next look without anything else happening
 	ends    lifetimes // of messages
+	head    head      // of a stream
 	told    told      // what the log knows of what is out
 	letters letters   // dead ones, on their way
 	used    time.Time // when somebody used the queue last, if it has no consumers
@@ -63,7 +65,7 @@ const unknownBytes = -1
 
 func newServed(sq *queue.Queue) *served {
 	q := &served{
-		id: sq.ID(), settings: sq.Settings(),
+		id: sq.ID(), settings: sq.Settings(), stream: sq.Settings().Stream,
 		out: make(map[uint64]held), gone: make(map[uint64]struct{}),
 		mark: sq.Mark(), handed: sq.Mark(), seenBefore: sq.Mark(),
 		used: time.Now(),

@@ -62,7 +62,8 @@ func FuzzDeliveries(f *testing.F) {
 
 func TestRequestsAndEventsRoundTrip(t *testing.T) {
 	ranges := []queue.Range{{First: 1, Last: 3}, {First: 9, Last: 9}}
-	c := leader.Consumer{Tag: "t", NoAck: true, Exclusive: true, Priority: -3, Messages: -1, Bytes: 7, Since: time.Unix(1<<33, 5)}
+	c := leader.Consumer{Tag: "t", NoAck: true, Exclusive: true, Priority: -3, Messages: -1, Bytes: 7, Since: time.Unix(1<<33, 5),
+		Start: leader.Start{From: leader.FromTime, Seq: 9, At: time.Unix(1<<33, 6)}}
 	for _, r := range []leader.Request{
 		leader.Subscribe{Sub: 1, Queue: 2, Consumer: c},
 		leader.Subscribe{Sub: 1, Queue: 2},
