@@ -86,7 +86,7 @@ func TestRequestsAndEventsRoundTrip(t *testing.T) {
 		leader.Deliveries{Sub: 1, List: sample()},
 		leader.Subscribed{Sub: 1, Err: leader.ErrExclusive},
 		leader.Subscribed{Sub: 1},
-		leader.Subscribed{Sub: 1, Active: true},
+		leader.Subscribed{Sub: 1, Active: true, Next: 7},
 		leader.Active{Sub: 1, Active: true},
 		leader.Active{Sub: 1},
 		leader.Got{Sub: 1, OK: true, Delivery: sample()[0], Remaining: 5},
@@ -164,7 +164,7 @@ func FuzzEvents(f *testing.F) {
 }
 
 func TestOutcomes(t *testing.T) {
-	for _, err := range []error{nil, leader.ErrNoQueue, leader.ErrExclusive, leader.ErrUnavailable, leader.ErrNotLeading, leader.ErrInUse, leader.ErrNotEmpty, leader.ErrSingleActive} {
+	for _, err := range []error{nil, leader.ErrNoQueue, leader.ErrExclusive, leader.ErrUnavailable, leader.ErrNotLeading, leader.ErrInUse, leader.ErrNotEmpty, leader.ErrSingleActive, leader.ErrStream} {
 		if got := fromOutcome(toOutcome(err)); !errors.Is(got, err) {
 			t.Errorf("%v came back as %v", err, got)
 		}
