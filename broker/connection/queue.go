@@ -255,10 +255,13 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 		asked, cancel := ch.call(ctx)
 		defer cancel()
 		ch.catchUp(asked)
-		stream := q.Stream() // goes whoever reads it, as in RabbitMQ
+		stream := q.Stream() // goes whoever reads it, and counts nothing, as in RabbitMQ
 		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused && !stream, m.IfEmpty && !stream, ch.c.id)
 		if err != nil && !errors.Is(err, topology.ErrNotFound) {
 			return about(q.VHost, q.Name, err)
+		}
+		if stream {
+			deleted = 0
 		}
 	}
 	ch.answer(m.NoWait, &wire.QueueDeleteOk{MessageCount: clip(deleted)})
