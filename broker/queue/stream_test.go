@@ -24,6 +24,9 @@ func TestAStreamsMessagesAreAlike(t *testing.T) {
 	g.do(Configure{1, Settings{Name: "s", Stream: true, MaxLengthBytes: Limit{true, 0}, Overflow: RejectPublish}})
 	add("and since")
 	q := g.state.Queue(1)
+	if runs := q.chunks[0]; runs.extra(0) == nil || runs.extra(1) != nil {
+		t.Error("what means nothing is kept")
+	}
 	g.expect("all are there", g.live(1), "before it is configured", "and since")
 	for it, ok := q.After(0); ok; it, ok = q.After(it.Seq) {
 		if it.Priority != 0 || !it.Deadline.IsZero() {
