@@ -24,6 +24,9 @@ func consumerArguments(q *topology.Queue, args wire.Table) (a consumeArguments, 
 		if err == nil {
 			err = foreign(q, args, "x-priority", "x-consumer-timeout")
 		}
+		if _, filtered := args[streamFilter]; err == nil && filtered { // H9: whoever wants a part must not think that this is it
+			err = invalidArgument(streamFilter, q, "filters of streams are not supported")
+		}
 		return a, err
 	}
 	if err := foreign(q, args, streamOffset, streamFilter, matchUnfiltered); err != nil {

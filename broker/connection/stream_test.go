@@ -43,6 +43,8 @@ func TestH8WhatStreamsRefuse(t *testing.T) {
 			`PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 's' in vhost '/': {invalid_stream_offset_arg,{bool,true}}`},
 		{"with a priority", 1, false, &wire.BasicConsume{Queue: "s", Arguments: wire.Table{"x-priority": int32(1)}}, 406,
 			"PRECONDITION_FAILED - invalid arg 'x-priority' for queue 's' in vhost '/' of queue type rabbit_stream_queue"},
+		{"with a filter", 1, false, &wire.BasicConsume{Queue: "s", Arguments: wire.Table{"x-stream-filter": "a"}}, 406,
+			"PRECONDITION_FAILED - invalid arg 'x-stream-filter' for queue 's' in vhost '/': filters of streams are not supported"},
 		{"an offset in a queue", 1, false, &wire.BasicConsume{Queue: "q", Arguments: offset("first")}, 406,
 			"PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_classic_queue"},
 		{"basic.get", 1, false, &wire.BasicGet{Queue: "s"}, 540,
