@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -110,6 +111,38 @@ func TestSince(t *testing.T) {
 	for second, want := range map[time.Duration]uint64{0: 1, 10: 1, 11: 2, 20: 2, 21: 4, 30: 4, 31: 5} {
 		if got := q.Since(begin.Add(second * time.Second)); got != want {
 			t.Errorf("since %d s: %d, want %d", second, got, want)
+		}
+	}
+}
+
+// A replica that comes from a snapshot is like one that saw it all.
+func TestStreamsOfReplicasAgree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range 200 {
+		g := newGroup(t)
+		other := NewState()
+		for range 60 {
+			switch n := rng.IntN(10); {
+			case n == 0:
+				g.do(Configure{1, Settings{Name: "s", Stream: true, MaxLengthBytes: Limit{rng.IntN(2) == 0, rng.Int64N(9)}}})
+			case n == 1 && g.state.Queue(1) != nil:
+				g.do(Purge{1, rng.Uint64N(g.state.Queue(1).NextSeq()), nil})
+			default:
+				for range rng.IntN(4) {
+					g.b.Add(q1, &Message{Body: make([]byte, rng.IntN(9)), TTL: time.Duration(rng.IntN(3)) - 1, Priority: uint8(rng.IntN(2))})
+				}
+				g.seal()
+			}
+			other.Apply(decoded(t, g.index, g.now, g.log[g.index]))
+			if rng.IntN(4) == 0 {
+				var err error
+				if other, err = RestoreState(other.AppendSnapshot(nil)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if other.Hash() != g.state.Hash() {
+				t.Fatal("replicas differ")
+			}
 		}
 	}
 }
