@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -26,6 +27,9 @@ type Group struct {
 	extents []extent // where entries are, released ones too; ascending, no index twice
 	corrupt error
 	changed uint64 // counts truncates and drops
+	live    Live   // nil until SetLive
+
+	appended atomic.Uint64 // bytes of entries since Open
 
 	readMu sync.Mutex
 	reads  [readersMax]uint64 // where those who read in order will go on

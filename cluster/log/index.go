@@ -99,6 +99,18 @@ func (x index) find(group, index uint64, n int) (offsets []uint32, section int64
 	return nil, 0, 0
 }
 
+// content is how many entries of a group the segment holds, void ones among them, and their bytes.
+func (x index) content(group uint64) (entries, bytes uint64) {
+	g := x[group]
+	if g == nil {
+		return 0, 0
+	}
+	for _, e := range g.events {
+		entries += uint64(e.count)
+	}
+	return entries, g.bytes
+}
+
 func decodeOffsets(b []byte) []uint32 {
 	offsets := make([]uint32, len(b)/4)
 	for i := range offsets {

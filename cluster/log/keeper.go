@@ -155,7 +155,9 @@ func (k *keeper) seal(s *segment) error {
 		if err := f.Allocate(size); err != nil {
 			return spaceError(err)
 		}
+		s.mu.Lock()
 		s.size = size
+		s.mu.Unlock()
 	}
 	err = k.pulse.Each(
 		func() error { return f.WriteV([][]byte{record}, end) },

@@ -22,6 +22,10 @@ type Config struct {
 	StallTimeout   time.Duration // a write or sync that takes longer ends Run; 3 s
 	Logger         *slog.Logger
 
+	// Thin returns a payload from which the messages with these ordinals, ascending, can still be
+	// read, under the same ordinals. Without it entries are kept whole or not at all.
+	Thin func(payload []byte, ordinals []uint32) []byte
+
 	// OnCorrupt is called once when reading finds that a group's entries are damaged. It must
 	// not block. What Open has found is in Corrupt.
 	OnCorrupt func(group uint64, err error)

@@ -39,6 +39,27 @@ func (l *Log) Stats() Stats {
 	}
 }
 
+// Usage is what the log has on disk.
+type Usage struct {
+	Segments  int   // files
+	Bytes     int64 // of all files
+	LiveBytes int64 // what is still needed of them, as estimated last; what was not judged counts as needed
+}
+
+// Usage returns what the log has on disk.
+func (l *Log) Usage() Usage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := Usage{Segments: len(l.segments)}
+	for _, s := range l.segments {
+		s.mu.RLock()
+		u.Bytes += s.size
+		s.mu.RUnlock()
+	}
+	u.LiveBytes = u.Bytes
+	return u
+}
+
 type stats struct {
 	syncs, entries, bytes, hits, misses atomic.Uint64
 	full                                atomic.Bool

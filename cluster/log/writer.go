@@ -337,6 +337,7 @@ func (e *effect) show(seg *segment) {
 	if e.kind == kindEntry {
 		for i, f := range e.req.frames {
 			x.entry(e.req.logs[i].Index, f.offset, f.bytes)
+			g.appended.Add(uint64(f.bytes))
 		}
 	} else {
 		x.control(e.kind, e.index)

@@ -1,0 +1,53 @@
+package log
+
+import "errors"
+
+var errAdopt = errors.New("bodies of snapshots are not taken yet")
+
+// Body returns the Data of an entry and the term it was written in, as Adopt wants them on the
+// node that a snapshot goes to. raft.ErrLogNotFound: it was reclaimed, or never here.
+func (g *Group) Body(index uint64) (term uint64, payload []byte, err error) {
+	p, err := g.locate(index, true)
+	if err != nil {
+		return 0, nil, err
+	}
+	e, err := g.log.fetch(p)
+	return e.Term, e.Data, err
+}
+
+// Adopt stores a body that came with a snapshot, which need not have been restored yet: a released
+// entry, of which Raft sees nothing. An entry that the group has already, of the same term, stays
+// as it is. It is durable when SyncAdopted returns. Run must be running.
+//
+// Nothing of the group is reclaimed until Raft goes on with it: the state knows nothing of what
+// was adopted before it is restored. After a restart it must be adopted again, all of it, unless
+// the snapshot itself is durable.
+func (g *Group) Adopt(index, term uint64, payload []byte) error { return errAdopt }
+
+// SyncAdopted returns when all is durable that was adopted.
+func (g *Group) SyncAdopted() error { return errAdopt }
+
+// Appended returns how many bytes the group's entries had on disk that were stored since Open,
+// without those that were adopted.
+func (g *Group) Appended() uint64 { return g.appended.Load() }
+
+// Bytes returns about how many bytes on disk the entries first to last have, those that are
+// reclaimed not counted.
+func (g *Group) Bytes(first, last uint64) int64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	var total float64
+	for _, x := range g.extents {
+		from, to := max(first, x.first), min(last, x.last)
+		if from > to {
+			continue
+		}
+		x.seg.mu.RLock()
+		entries, bytes := x.seg.index.content(g.id)
+		x.seg.mu.RUnlock()
+		if entries > 0 {
+			total += float64(bytes) * min(1, float64(to-from+1)/float64(entries))
+		}
+	}
+	return int64(total)
+}
