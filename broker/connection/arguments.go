@@ -39,7 +39,7 @@ func consumerInteger(q *topology.Queue, args wire.Table, name string) (n int64, 
 		return 0, false, nil
 	}
 	if n, ok = integer(value); !ok {
-		return 0, false, invalidArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+fieldType(value)))
+		return 0, false, invalidArgument(name, q, fmt.Sprintf("%q", "expected integer, got "+topology.FieldType(value)))
 	}
 	return n, true, nil
 }

@@ -100,7 +100,7 @@ func (ch *channel) senderSelected(m *queue.Message) ([]string, error) {
 		}
 		list, ok := value.([]any)
 		if !ok {
-			return nil, fault(wire.PreconditionFailed, "invalid message: {unacceptable_type_in_header,%q,%s}", name, fieldType(value))
+			return nil, fault(wire.PreconditionFailed, "invalid message: {unacceptable_type_in_header,%q,%s}", name, topology.FieldType(value))
 		}
 		for _, v := range list {
 			if key, ok := v.(string); ok {
@@ -119,44 +119,4 @@ func (ch *channel) senderSelected(m *queue.Message) ([]string, error) {
 	pieces.DropHeader("BCC")
 	m.Properties, err = pieces.Join(make([]byte, 0, len(m.Properties)))
 	return keys, err
-}
-
-// fieldType is a field value's type as RabbitMQ names it.
-func fieldType(v any) string {
-	switch v.(type) {
-	case nil:
-		return "void"
-	case bool:
-		return "bool"
-	case int8:
-		return "byte"
-	case uint8:
-		return "unsignedbyte"
-	case int16:
-		return "short"
-	case uint16:
-		return "unsignedshort"
-	case int32:
-		return "signedint"
-	case uint32:
-		return "unsignedint"
-	case int64:
-		return "long"
-	case float32:
-		return "float"
-	case float64:
-		return "double"
-	case string:
-		return "longstr"
-	case []byte:
-		return "binary"
-	case time.Time:
-		return "timestamp"
-	case wire.Table:
-		return "table"
-	case []any:
-		return "array"
-	default:
-		return "decimal"
-	}
 }

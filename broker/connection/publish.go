@@ -2,7 +2,6 @@ package connection
 
 import (
 	"context"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -179,13 +178,5 @@ func (r routed) Property(name string) (string, bool) {
 	if err != nil {
 		return "", false // cannot be, either
 	}
-	switch {
-	case name == "message_id" && p.Present&wire.HasMessageID != 0:
-		return p.MessageID, true
-	case name == "correlation_id" && p.Present&wire.HasCorrelationID != 0:
-		return p.CorrelationID, true
-	case name == "timestamp" && p.Present&wire.HasTimestamp != 0:
-		return strconv.FormatInt(p.Timestamp.Unix(), 10), true
-	}
-	return "", false
+	return p.Text(name)
 }

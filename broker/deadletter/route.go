@@ -94,15 +94,7 @@ func (c *content) Property(name string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	switch {
-	case name == "message_id" && p.Present&wire.HasMessageID != 0:
-		return p.MessageID, true
-	case name == "correlation_id" && p.Present&wire.HasCorrelationID != 0:
-		return p.CorrelationID, true
-	case name == "timestamp" && p.Present&wire.HasTimestamp != 0:
-		return strconv.FormatInt(p.Timestamp.Unix(), 10), true
-	}
-	return "", false
+	return p.Text(name)
 }
 
 // maxTold bounds what is remembered of what was logged.

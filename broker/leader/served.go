@@ -31,11 +31,12 @@ type served struct {
 	sole   *sub   // the single active consumer
 	had    bool   // has had a consumer
 
-	mark       uint64 // numbers <= mark are reserved in the log: may be delivered
-	seenBefore uint64 // numbers <= seenBefore may have been delivered by an earlier leader
-	seen       uint64 // the highest number that was answered
-	behind     uint64 // in this dispatch: what comes back below it comes after what a consumer may have seen
-	marking    bool   // a Mark is under way
+	mark       uint64   // numbers <= mark are reserved in the log: may be delivered
+	seenBefore uint64   // numbers <= seenBefore may have been delivered by an earlier leader
+	seen       uint64   // the highest number that was answered
+	above      []uint64 // numbers beyond seen that were handed out, in order; some are not out any more
+	behind     uint64   // in this dispatch: what comes back below it comes after what a consumer may have seen
+	marking    bool     // a Mark is under way
 	gets       []pendingGet
 	returning  int  // requeues that are not applied yet: what comes next may be among them
 	stalled    bool // somebody waits for messages that may not go out yet
@@ -85,6 +86,7 @@ func (q *served) rank(sq *queue.Queue, before queue.Settings) {
 	if before.MaxPriority == q.settings.MaxPriority {
 		return
 	}
+	q.gatherAbove()
 	back := q.back
 	q.back = nil
 	for _, k := range back {
@@ -110,6 +112,7 @@ func (q *served) handOut(s *sub, it queue.Item, bytes int) {
 
 func (q *served) hold(seq uint64, h held) {
 	q.out[seq] = h
+	q.rise(seq)
 	q.outBytes += uint64(max(h.bytes, 0))
 	h.s.held++
 }
@@ -121,6 +124,7 @@ func (q *served) takeBack(s *sub, seq uint64) (h held, ok bool) {
 		return held{}, false
 	}
 	delete(q.out, seq)
+	q.sink()
 	q.outBytes -= uint64(max(h.bytes, 0))
 	s.held--
 	return h, true
@@ -132,19 +136,6 @@ func (q *served) putBack(seq uint64, priority uint8) {
 		q.back.push(q.key(seq, priority))
 	}
 	// else: the cursor comes to it by itself
-}
-
-// highestSeen is the highest number that a consumer may have seen; it is looked
-// for only while something waits that came back.
-func (q *served) highestSeen() uint64 {
-	if len(q.back) == 0 || q.prioritized() {
-		return 0
-	}
-	highest := q.seen
-	for seq := range q.out {
-		highest = max(highest, seq)
-	}
-	return highest
 }
 
 // isOut tells whether somebody holds seq.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/warrenmq/warren/broker/policy"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -62,10 +63,10 @@ func limit(w http.ResponseWriter, r *http.Request, name, kind string, names []st
 	n, ok = f.integer("value")
 	switch {
 	case !slices.Contains(names, name):
-		badRequest(w, fmt.Sprintf("Validation failed\n\nUnrecognised terms [{%s,%s}] in %s\n", term(name), term(f["value"]), kind))
+		badRequest(w, fmt.Sprintf("Validation failed\n\nUnrecognised terms [{%s,%s}] in %s\n", policy.Term(name), policy.Term(f["value"]), kind))
 		return 0, false
 	case !ok:
-		badRequest(w, fmt.Sprintf("Validation failed\n\n%s should be a number, actually was %s\n", name, term(f["value"])))
+		badRequest(w, fmt.Sprintf("Validation failed\n\n%s should be a number, actually was %s\n", name, policy.Term(f["value"])))
 		return 0, false
 	}
 	return n, true

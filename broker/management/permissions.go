@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/policy"
 )
 
 type permissionJSON struct {
@@ -126,11 +127,11 @@ func expressions(w http.ResponseWriter, f fields, keys ...string) (list []string
 	for _, key := range keys {
 		text, isText := f[key].(string)
 		if !isText {
-			badRequest(w, key+" should be binary, actually was "+term(f[key]))
+			badRequest(w, key+" should be binary, actually was "+policy.Term(f[key]))
 			return nil, false
 		}
 		if _, err := regexp.Compile(text); err != nil {
-			badRequest(w, "{invalid_regexp,"+term(text)+`,"`+err.Error()+`"}`)
+			badRequest(w, "{invalid_regexp,"+policy.Term(text)+`,"`+err.Error()+`"}`)
 			return nil, false
 		}
 		list = append(list, text)
@@ -162,7 +163,7 @@ func (s *Server) putTopicPermission(w http.ResponseWriter, r *http.Request, p pa
 	}
 	exchange, isText := f["exchange"].(string)
 	if !isText {
-		badRequest(w, "exchange should be binary, actually was "+term(f["exchange"]))
+		badRequest(w, "exchange should be binary, actually was "+policy.Term(f["exchange"]))
 		return
 	}
 	rules, ok := expressions(w, f, "write", "read")

@@ -109,21 +109,21 @@ func readPolicy(name string, f fields) (x policy.Policy, reason string) {
 	x.Name = name
 	var ok bool
 	if x.Pattern, ok = f["pattern"].(string); !ok {
-		return x, "Validation failed\n\npattern should be a binary but was " + term(f["pattern"]) + "\n"
+		return x, "Validation failed\n\npattern should be a binary but was " + policy.Term(f["pattern"]) + "\n"
 	}
 	if x.Definition, ok = f["definition"].(map[string]any); !ok {
-		return x, "Validation failed\n\ndefinition not a list " + term(f["definition"]) + "\n"
+		return x, "Validation failed\n\ndefinition not a list " + policy.Term(f["definition"]) + "\n"
 	}
 	if _, given := f["priority"]; given && f["priority"] != nil {
 		if x.Priority, ok = f.integer("priority"); !ok {
-			return x, "Validation failed\n\npriority should be a number, actually was " + term(f["priority"]) + "\n"
+			return x, "Validation failed\n\npriority should be a number, actually was " + policy.Term(f["priority"]) + "\n"
 		}
 	}
 	x.ApplyTo = policy.All
 	if to, given := f["apply-to"]; given && to != nil {
 		text, ok := to.(string)
 		if !ok {
-			return x, "Validation failed\n\napply-to should be binary, actually was " + term(to) + "\n"
+			return x, "Validation failed\n\napply-to should be binary, actually was " + policy.Term(to) + "\n"
 		}
 		x.ApplyTo = policy.ApplyTo(text)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/policy"
 )
 
 // maxUserTags is RabbitMQ's bound.
@@ -98,12 +99,12 @@ func tags(f fields) (list []string, reason string) {
 		for _, tag := range v {
 			text, ok := tag.(string)
 			if !ok {
-				return nil, "tags should be strings, one was " + term(tag)
+				return nil, "tags should be strings, one was " + policy.Term(tag)
 			}
 			list = append(list, strings.TrimSpace(text))
 		}
 	default:
-		return nil, "tags should be a list or a string, actually was " + term(v)
+		return nil, "tags should be a list or a string, actually was " + policy.Term(v)
 	}
 	if len(list) > maxUserTags {
 		return nil, fmt.Sprintf("A user can have at most %d tags (received %d)", maxUserTags, len(list))
@@ -122,7 +123,7 @@ func secret(f fields, u *auth.User) (reason string) {
 	case hasPassword:
 		password, ok := f["password"].(string)
 		if !ok {
-			return "password should be binary, actually was " + term(f["password"])
+			return "password should be binary, actually was " + policy.Term(f["password"])
 		}
 		var salt [4]byte
 		if _, err := rand.Read(salt[:]); err != nil {
@@ -133,12 +134,12 @@ func secret(f fields, u *auth.User) (reason string) {
 		text, _ := f["password_hash"].(string)
 		hash, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return "{not_base64," + term(f["password_hash"]) + "}"
+			return "{not_base64," + policy.Term(f["password_hash"]) + "}"
 		}
 		u.PasswordHash = hash
 		algorithm, _ := f.text("hashing_algorithm")
 		if !slices.Contains([]string{"", auth.SHA256, auth.SHA512, auth.MD5}, algorithm) {
-			return "unknown hashing algorithm " + term(f["hashing_algorithm"])
+			return "unknown hashing algorithm " + policy.Term(f["hashing_algorithm"])
 		}
 		u.HashingAlgorithm = algorithm
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/warrenmq/warren/broker/policy"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -100,7 +101,7 @@ func readVHost(name string, f fields, old topology.VHost) (v topology.VHost, rea
 	if _, given := f["description"]; given {
 		text, ok := f.text("description")
 		if !ok {
-			return v, "description should be binary, actually was " + term(f["description"])
+			return v, "description should be binary, actually was " + policy.Term(f["description"])
 		}
 		v.Description = text
 	}
@@ -118,19 +119,19 @@ func readVHost(name string, f fields, old topology.VHost) (v topology.VHost, rea
 		for _, tag := range tags {
 			text, ok := tag.(string)
 			if !ok {
-				return v, "tags should be strings, one was " + term(tag)
+				return v, "tags should be strings, one was " + policy.Term(tag)
 			}
 			v.Tags = append(v.Tags, text)
 		}
 	default:
-		return v, "tags should be a list or a string, actually was " + term(tags)
+		return v, "tags should be a list or a string, actually was " + policy.Term(tags)
 	}
 	for _, key := range []string{"defaultqueuetype", "default_queue_type"} { // the first is of RabbitMQ 3.11
 		if kind := f[key]; kind != nil && kind != "undefined" {
 			text, ok := kind.(string)
 			switch {
 			case !ok:
-				return v, term(kind) + " is not a valid default_queue_type value"
+				return v, policy.Term(kind) + " is not a valid default_queue_type value"
 			case text == "":
 				return v, "default_queue_type must not be an empty string"
 			case !slices.Contains([]string{"classic", "quorum", "stream"}, text):

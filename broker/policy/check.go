@@ -62,7 +62,7 @@ func checkDefinition(definition map[string]any, operator bool) string {
 	for _, name := range slices.Sorted(maps.Keys(definition)) {
 		k, ok := keys[name]
 		if !ok || operator && !k.operator {
-			unknown = append(unknown, fmt.Sprintf("{%s,%s}", binaryTerm(name), term(definition[name])))
+			unknown = append(unknown, fmt.Sprintf("{%s,%s}", BinaryTerm(name), Term(definition[name])))
 			continue
 		}
 		if k.check == nil {
@@ -84,8 +84,8 @@ func checkDefinition(definition map[string]any, operator bool) string {
 // checkRetry holds the keys of delayed retries against each other.
 func checkRetry(definition map[string]any) string {
 	kind, typed := definition["delayed-retry-type"].(string)
-	least, hasLeast := asInteger(definition["delayed-retry-min"])
-	most, hasMost := asInteger(definition["delayed-retry-max"])
+	least, hasLeast := whole(definition["delayed-retry-min"])
+	most, hasMost := whole(definition["delayed-retry-max"])
 	switch {
 	case typed && kind != "disabled" && !hasLeast:
 		return "delayed-retry-min is required when delayed-retry-type is " + kind

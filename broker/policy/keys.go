@@ -77,7 +77,7 @@ var keys = map[string]key{
 // Settings that are numbers have 63 bits, whatever JSON can say.
 const maxNumber = 1<<63 - 1
 
-func notValid(v any, what string) string { return term(v) + " is not a valid " + what }
+func notValid(v any, what string) string { return Term(v) + " is not a valid " + what }
 
 func text(what string) func(any) string {
 	return func(v any) string {
@@ -90,7 +90,7 @@ func text(what string) func(any) string {
 
 func number(what string, least, most int64) func(any) string {
 	return func(v any) string {
-		if n, ok := asInteger(v); ok && n >= least && n <= most {
+		if n, ok := whole(v); ok && n >= least && n <= most {
 			return ""
 		}
 		return notValid(v, what)

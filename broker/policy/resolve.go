@@ -30,8 +30,8 @@ func second(_, b sourced) sourced { return b }
 // lower and higher take the first of equals. What is no number, which Check and
 // declare refuse, loses.
 func lower(a, b sourced) sourced {
-	x, ok := asInteger(a.value)
-	y, also := asInteger(b.value)
+	x, ok := whole(a.value)
+	y, also := whole(b.value)
 	if also && (!ok || y < x) {
 		return b
 	}
@@ -39,8 +39,8 @@ func lower(a, b sourced) sourced {
 }
 
 func higher(a, b sourced) sourced {
-	x, ok := asInteger(a.value)
-	y, also := asInteger(b.value)
+	x, ok := whole(a.value)
+	y, also := whole(b.value)
 	if also && (!ok || y > x) {
 		return b
 	}
@@ -50,8 +50,8 @@ func higher(a, b sourced) sourced {
 // careful is the rule of delivery limits: a negative one is none, and any limit
 // is safer than none.
 func careful(a, b sourced) sourced {
-	x, _ := asInteger(a.value)
-	y, _ := asInteger(b.value)
+	x, _ := whole(a.value)
+	y, _ := whole(b.value)
 	if x < 0 || y < 0 {
 		return higher(a, b)
 	}

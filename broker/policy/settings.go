@@ -51,7 +51,7 @@ func Settings(base queue.Settings, args map[string]any, user, operator *Policy) 
 	if s.DeadLetterExchange, s.DeadLetters = value("dead-letter-exchange").value.(string); s.DeadLetters {
 		s.DeadLetterKey, s.HasDeadLetterKey = value("dead-letter-routing-key").value.(string)
 	}
-	if n, ok := asInteger(args["x-max-priority"]); ok {
+	if n, ok := whole(args["x-max-priority"]); ok {
 		s.MaxPriority = uint8(min(max(n, 0), math.MaxUint8))
 	}
 	s.SingleActive, _ = args["x-single-active-consumer"].(bool)
@@ -60,7 +60,7 @@ func Settings(base queue.Settings, args map[string]any, user, operator *Policy) 
 
 // limit is none when there is no number, or a negative one.
 func limit(v sourced) queue.Limit {
-	n, ok := asInteger(v.value)
+	n, ok := whole(v.value)
 	if !ok || n < 0 {
 		return queue.Limit{}
 	}
@@ -70,7 +70,7 @@ func limit(v sourced) queue.Limit {
 // deliveryLimit gives a queue that was declared as a quorum queue the limit that
 // RabbitMQ gives it when nobody says anything of use.
 func deliveryLimit(v sourced, k Kind) sourced {
-	if _, ok := asInteger(v.value); ok || k != QuorumQueue {
+	if _, ok := whole(v.value); ok || k != QuorumQueue {
 		return v
 	}
 	return sourced{int64(DefaultDeliveryLimit), Default}

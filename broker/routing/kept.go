@@ -37,21 +37,10 @@ func (w *walk) delay() time.Duration {
 
 // Delay reads the header x-delay, in milliseconds: a number of any kind, or a string of digits.
 func Delay(headers topology.Arguments) (ms int64, ok bool) {
+	if ms, ok := topology.Integer(headers[delayHeader]); ok {
+		return ms, true
+	}
 	switch v := headers[delayHeader].(type) {
-	case int8:
-		return int64(v), true
-	case uint8:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case int32:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case int64:
-		return v, true
 	case float32:
 		return truncate(float64(v))
 	case float64:

@@ -104,7 +104,7 @@ func invalidArgument(name string, r resource, fault string) error {
 func checkNameArgument(name string, args Arguments, r resource) error {
 	v, ok := args[name]
 	if _, isString := v.(string); ok && !isString {
-		return refuse(ErrPreconditionFailed, "invalid type '%s' for arg '%s' in %v", fieldType(v), name, r)
+		return refuse(ErrPreconditionFailed, "invalid type '%s' for arg '%s' in %v", FieldType(v), name, r)
 	}
 	return nil
 }
@@ -112,9 +112,9 @@ func checkNameArgument(name string, args Arguments, r resource) error {
 // The checks return a fault as an Erlang term, "" when there is none.
 
 func checkInteger(v any) (int64, string) {
-	n, ok := asInteger(v)
+	n, ok := Integer(v)
 	if !ok {
-		return 0, strconv.Quote("expected integer, got " + fieldType(v))
+		return 0, strconv.Quote("expected integer, got " + FieldType(v))
 	}
 	return n, ""
 }
@@ -130,14 +130,14 @@ func checkNotNegative(v any, _ Arguments) string {
 func checkTTL(v any, all Arguments) string {
 	const tenYears = 315_360_000_000 // ms, RabbitMQ's limit
 	fault := checkNotNegative(v, all)
-	if n, _ := asInteger(v); fault == "" && n > tenYears {
+	if n, _ := Integer(v); fault == "" && n > tenYears {
 		fault = tuple("value_too_large", n)
 	}
 	return fault
 }
 
 func checkExpires(v any, all Arguments) string {
-	if n, ok := asInteger(v); ok && n == 0 {
+	if n, ok := Integer(v); ok && n == 0 {
 		return tuple("value_zero", n)
 	}
 	return checkTTL(v, all)
@@ -145,7 +145,7 @@ func checkExpires(v any, all Arguments) string {
 
 func checkMaxPriority(v any, all Arguments) string {
 	fault := checkNotNegative(v, all)
-	if n, _ := asInteger(v); fault == "" && n > 255 {
+	if n, _ := Integer(v); fault == "" && n > 255 {
 		fault = tuple("max_value_exceeded", n)
 	}
 	return fault
@@ -153,7 +153,7 @@ func checkMaxPriority(v any, all Arguments) string {
 
 func checkGroupSize(v any, all Arguments) string {
 	fault := checkNotNegative(v, all)
-	if n, _ := asInteger(v); fault == "" && n == 0 {
+	if n, _ := Integer(v); fault == "" && n == 0 {
 		fault = tuple("value_zero", n)
 	}
 	return fault
@@ -215,4 +215,4 @@ func oneOf(fault string, allowed ...string) func(any, Arguments) string {
 }
 
 func tuple(fault string, n int64) string { return "{" + fault + "," + strconv.FormatInt(n, 10) + "}" }
-func unacceptable(v any) string          { return "{unacceptable_type," + fieldType(v) + "}" }
+func unacceptable(v any) string          { return "{unacceptable_type," + FieldType(v) + "}" }

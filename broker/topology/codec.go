@@ -135,7 +135,7 @@ func valid(v any, depth int) bool {
 		}
 		return true
 	}
-	return fieldType(v) != ""
+	return FieldType(v) != ""
 }
 
 // reader takes values off the front of buf. After the first fault it gives zeros and keeps err.

@@ -35,7 +35,7 @@ func typed(v any, present bool) string {
 	if !present {
 		return "none"
 	}
-	return "the value " + quoted(v) + " of type '" + fieldType(v) + "'"
+	return "the value " + quoted(v) + " of type '" + FieldType(v) + "'"
 }
 
 func inequivalent(name string, r resource, declared, current string) error {

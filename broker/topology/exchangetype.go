@@ -52,7 +52,7 @@ func (x *Exchange) RoutingType() string {
 
 // HistoryLength is how many messages an x-recent-history exchange keeps.
 func (x *Exchange) HistoryLength() int64 {
-	if n, ok := asInteger(x.Arguments[historyLength]); ok {
+	if n, ok := Integer(x.Arguments[historyLength]); ok {
 		return n
 	}
 	return defaultHistory
@@ -105,7 +105,7 @@ func checkHashArguments(args Arguments) error {
 		return refuse(ErrPreconditionFailed, "hash-header and hash-property are mutually exclusive")
 	case hasHeader:
 		if _, ok := header.(string); !ok {
-			return refuse(ErrPreconditionFailed, "invalid type '%s' for arg '%s'", fieldType(header), HashHeader)
+			return refuse(ErrPreconditionFailed, "invalid type '%s' for arg '%s'", FieldType(header), HashHeader)
 		}
 	case hasProperty:
 		switch property {
@@ -124,7 +124,7 @@ func checkHistoryArguments(args Arguments) error {
 	}
 	switch v.(type) {
 	case int8, int16, int32, int64:
-		if n, _ := asInteger(v); n > 0 {
+		if n, _ := Integer(v); n > 0 {
 			return nil
 		}
 	}
@@ -164,7 +164,7 @@ func checkHeadersBinding(b *Binding) error {
 			"Invalid x-match field value %s; expected all, any, all-with-x, or any-with-x", term(match))
 	}
 	return refuse(ErrPreconditionFailed,
-		"Invalid x-match field type %s (value %s); expected longstr", fieldType(match), term(match))
+		"Invalid x-match field type %s (value %s); expected longstr", FieldType(match), term(match))
 }
 
 // checkWeight checks the key of a binding to a hash ring, which is its number of buckets.
@@ -172,7 +172,7 @@ func checkWeight(key string) error {
 	n, err := strconv.ParseInt(key, 10, 64)
 	switch {
 	case err != nil:
-		return refuse(ErrPreconditionFailed, "The binding key must be an integer: %s", binaryTerm(key))
+		return refuse(ErrPreconditionFailed, "The binding key must be an integer: %s", term(key))
 	case n < 1:
 		return refuse(ErrPreconditionFailed, "The binding key must be greater than 0")
 	case n > maxRingWeight:

@@ -89,7 +89,7 @@ func (t *Topology) setVHostLimits(c SetVHostLimits) (Result, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Limits)) {
 		if name != MaxQueues && name != MaxConnections {
-			return Result{}, refuse(ErrPreconditionFailed, "Unrecognised terms [%s] in limits", binaryTerm(name))
+			return Result{}, refuse(ErrPreconditionFailed, "Unrecognised terms [%s] in limits", term(name))
 		}
 	}
 	if maps.Equal(v.limits, c.Limits) {

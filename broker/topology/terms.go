@@ -9,7 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/warrenmq/warren/broker/policy"
 )
 
 var decimalType = reflect.TypeFor[Decimal]()
@@ -25,31 +26,11 @@ func asDecimal(v any) (Decimal, bool) {
 	return Decimal{}, false
 }
 
-// asInteger takes the integers of every width.
-func asInteger(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int8:
-		return int64(v), true
-	case uint8:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case int32:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case int64:
-		return v, true
-	case int:
-		return int64(v), true
-	}
-	return 0, false
-}
+// Integer takes the integers of every width.
+func Integer(v any) (int64, bool) { return policy.Integer(v) }
 
-// fieldType is RabbitMQ's word for the type of a value, "" when there is no such type.
-func fieldType(v any) string {
+// FieldType is RabbitMQ's word for the type of a value, "" when there is no such type.
+func FieldType(v any) string {
 	switch v.(type) {
 	case bool:
 		return "bool"
@@ -92,7 +73,7 @@ func fieldType(v any) string {
 
 // term writes a value as Erlang's ~tp does.
 func term(v any) string {
-	if n, ok := asInteger(v); ok {
+	if n, ok := Integer(v); ok {
 		return strconv.FormatInt(n, 10)
 	}
 	switch v := v.(type) {
@@ -105,21 +86,21 @@ func term(v any) string {
 	case time.Time:
 		return strconv.FormatInt(v.Unix(), 10)
 	case string:
-		return binaryTerm(v)
+		return policy.BinaryTerm(v)
 	case []byte:
-		return binaryTerm(string(v))
+		return policy.BinaryTerm(string(v))
 	case nil:
 		return "undefined"
 	case []any:
 		parts := make([]string, len(v))
 		for i, e := range v {
-			parts[i] = fmt.Sprintf("{%s,%s}", fieldType(e), term(e))
+			parts[i] = fmt.Sprintf("{%s,%s}", FieldType(e), term(e))
 		}
 		return "[" + strings.Join(parts, ",") + "]"
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, fmt.Sprintf("{%s,%s,%s}", binaryTerm(k), fieldType(v[k]), term(v[k])))
+			parts = append(parts, fmt.Sprintf("{%s,%s,%s}", policy.BinaryTerm(k), FieldType(v[k]), term(v[k])))
 		}
 		return "[" + strings.Join(parts, ",") + "]"
 	}
@@ -135,22 +116,6 @@ func floatTerm(f float64) string {
 		s += ".0"
 	}
 	return s
-}
-
-func binaryTerm(s string) string {
-	printable := utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
-	switch {
-	case !printable:
-		parts := make([]string, len(s))
-		for i := range len(s) {
-			parts[i] = strconv.Itoa(int(s[i]))
-		}
-		return "<<" + strings.Join(parts, ",") + ">>"
-	case utf8.RuneCountInString(s) != len(s):
-		return `<<"` + s + `"/utf8>>`
-	default:
-		return `<<"` + s + `">>`
-	}
 }
 
 // plain writes a value as RabbitMQ's texts do where strings stand without Erlang's quotes.
@@ -170,8 +135,8 @@ func quoted(v any) string { return "'" + plain(v) + "'" }
 // the name of the type. Integers of all widths are one kind, floats another, and
 // strings and byte arrays a third.
 func SameValue(a, b any) bool {
-	if x, ok := asInteger(a); ok {
-		y, ok := asInteger(b)
+	if x, ok := Integer(a); ok {
+		y, ok := Integer(b)
 		return ok && x == y
 	}
 	switch x := a.(type) {

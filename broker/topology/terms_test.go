@@ -39,8 +39,8 @@ func TestTerms(t *testing.T) {
 		{Arguments{"b": nil, "a": int64(1)}, "table", `[{<<"a">>,long,1},{<<"b">>,void,undefined}]`},
 		{struct{}{}, "", "{}"},
 	} {
-		if got := fieldType(tt.value); got != tt.kind {
-			t.Errorf("fieldType(%#v) = %q, want %q", tt.value, got, tt.kind)
+		if got := FieldType(tt.value); got != tt.kind {
+			t.Errorf("FieldType(%#v) = %q, want %q", tt.value, got, tt.kind)
 		}
 		if got := term(tt.value); got != tt.term {
 			t.Errorf("term(%#v) = %s, want %s", tt.value, got, tt.term)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -50,6 +51,20 @@ type Properties struct {
 	UserID          string
 	AppID           string
 	ClusterID       string
+}
+
+// Text gives message_id, correlation_id, or timestamp in decimal: what a hash exchange
+// may be told to look at. False if it is not there.
+func (p *Properties) Text(name string) (string, bool) {
+	switch {
+	case name == "message_id" && p.Present&HasMessageID != 0:
+		return p.MessageID, true
+	case name == "correlation_id" && p.Present&HasCorrelationID != 0:
+		return p.CorrelationID, true
+	case name == "timestamp" && p.Present&HasTimestamp != 0:
+		return strconv.FormatInt(p.Timestamp.Unix(), 10), true
+	}
+	return "", false
 }
 
 // shortString returns the string that belongs to flag, nil for the other properties.

@@ -246,6 +246,146 @@ $features['consume_settle_cancel'] = function () {
     }
 };
 
+/** A consumer whose deliveries are noted as [its tag, body] and acknowledged. */
+function note(AMQPChannel $ch, string $queue, string $tag, array &$got, bool $exclusive = false, array $arguments = []): void
+{
+    $ch->basic_consume($queue, $tag, false, false, $exclusive, false, function ($m) use (&$got, $tag) {
+        $got[] = [$tag, $m->body];
+        $m->ack();
+    }, null, new AMQPTable($arguments));
+}
+
+$features['exclusive_consumers'] = function () {
+    foreach (['classic', 'quorum'] as $type) {
+        $ch = channel(0);
+        $q = unique('alone');
+        $got = [];
+        $ch->queue_declare($q, false, true, false, false, false, new AMQPTable(['x-queue-type' => $type]));
+        note($ch, $q, 'alone', $got, true);
+        foreach ([true, false] as $exclusive) {
+            refused("another consumer of a $type queue", fn () => note(channel(1), $q, 'other', $got, $exclusive), AMQPProtocolChannelException::class, 403,
+                "ACCESS_REFUSED - queue '$q' in vhost '/' in exclusive use");
+        }
+        send(channel(1), '', $q, message('mine'));
+        pump($ch, 'a delivery', function () use (&$got) {
+            return count($got) === 1;
+        });
+        $ch->basic_cancel('alone');
+        $next = channel(1);
+        note($next, $q, 'next', $got);
+        refused('exclusive beside another', fn () => note(channel(0), $q, 'late', $got, true), AMQPProtocolChannelException::class, 403,
+            "ACCESS_REFUSED - queue '$q' in vhost '/' in exclusive use");
+        send(channel(0), '', $q, message('yours'));
+        pump($next, 'a delivery to the next', function () use (&$got) {
+            return count($got) === 2;
+        });
+        same('deliveries', $got, [['alone', 'mine'], ['next', 'yours']]);
+        $next->queue_delete($q);
+    }
+};
+
+$features['consumer_priorities'] = function () {
+    $low = channel(0);
+    $high = channel(1);
+    $out = channel(2);
+    $q = unique('ranks');
+    $got = [];
+    $held = [];
+    $low->queue_declare($q, false, true, false, false);
+    note($low, $q, 'low', $got);
+    $high->basic_qos(0, 2, false);
+    $high->basic_consume($q, 'high', false, false, false, false, function ($m) use (&$held) {
+        $held[] = $m->body;
+    }, null, new AMQPTable(['x-priority' => 10]));
+    send($out, '', $q, ...array_map('message', ['a', 'b', 'c']));
+    pump($high, 'what the first of them may hold', function () use (&$held) {
+        return count($held) === 2;
+    });
+    pump($low, 'the rest', function () use (&$got) {
+        return count($got) === 1;
+    });
+    same('deliveries', [$held, $got], [['a', 'b'], [['low', 'c']]]);
+    $out->queue_delete($q);
+};
+
+$features['single_active_consumer'] = function () {
+    foreach (['classic', 'quorum'] as $type) {
+        $first = channel(0);
+        $second = channel(1);
+        $out = channel(2);
+        $q = unique('single');
+        $got = [];
+        $first->queue_declare($q, false, true, false, false, false, new AMQPTable(['x-single-active-consumer' => true, 'x-queue-type' => $type]));
+        note($first, $q, 'first', $got);
+        note($second, $q, 'second', $got);
+        send($out, '', $q, message('a'), message('b'));
+        pump($first, 'two', function () use (&$got) {
+            return count($got) === 2;
+        });
+        refused('an exclusive consumer', fn () => note(channel(0), $q, 'alone', $got, true), AMQPProtocolChannelException::class, 403,
+            "ACCESS_REFUSED - queue '$q' in vhost '/' in exclusive use");
+        $first->getConnection()->close();
+        send($out, '', $q, message('c'));
+        pump($second, 'the third', function () use (&$got) {
+            return count($got) === 3;
+        });
+        same('deliveries', $got, [['first', 'a'], ['first', 'b'], ['second', 'c']]);
+        $out->queue_delete($q);
+    }
+};
+
+$features['cc_and_bcc'] = function () {
+    $ch = channel(0);
+    $x = unique('copies');
+    $queues = [];
+    $ch->exchange_declare($x, 'direct', false, true, false);
+    foreach (['to', 'cc', 'bcc'] as $key) {
+        $ch->queue_declare($queues[$key] = unique($key), false, true, false, false);
+        $ch->queue_bind($queues[$key], $x, $key);
+    }
+    send(channel(1), $x, 'to', message('m', [], ['CC' => ['cc', 'nowhere'], 'BCC' => ['bcc'], 'mine' => 'kept']));
+    foreach ($queues as $key => $q) {
+        $m = $ch->basic_get($q, true);
+        same($key, [$m->body, $m->getRoutingKey(), $m->get('application_headers')->getNativeData()], ['m', 'to', ['CC' => ['cc', 'nowhere'], 'mine' => 'kept']]);
+        same("$key, once", body($ch, $q), null);
+        $ch->queue_delete($q);
+    }
+    refused('no list', function () use ($x) {
+        $bad = channel(1);
+        $bad->basic_publish(message('m', [], ['CC' => 'cc']), $x, 'to');
+        $bad->queue_declare('', false, false, true);
+    }, AMQPProtocolChannelException::class, 406, 'PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}');
+    $ch->exchange_delete($x);
+};
+
+$features['alternate_exchanges'] = function () {
+    $ch = channel(0);
+    $out = channel(1);
+    [$last, $middle, $x] = [unique('last'), unique('middle'), unique('x')];
+    $ch->exchange_declare($last, 'direct', false, true, false);
+    $ch->exchange_declare($middle, 'topic', false, true, false, false, false, new AMQPTable(['alternate-exchange' => $last]));
+    $ch->exchange_declare($x, 'direct', false, true, false, false, false, new AMQPTable(['alternate-exchange' => $middle]));
+    [$q] = $ch->queue_declare('', false, false, true);
+    $ch->queue_bind($q, $last, 'known');
+    $back = [];
+    $out->set_return_listener(function ($code, $text, $exchange, $key) use (&$back) {
+        $back[] = [$code, $text, $exchange, $key];
+    });
+    $out->confirm_select();
+    foreach (['known', 'unknown'] as $key) {
+        $out->basic_publish(message($key), $x, $key, true);
+        $out->wait_for_pending_acks_returns(10);
+    }
+    same('returned', $back, [[312, 'NO_ROUTE', $x, 'unknown']]);
+    $m = $ch->basic_get($q, true);
+    same('taken', [$m->body, $m->getExchange(), body($ch, $q)], ['known', $x, null]);
+    refused('another alternate exchange', fn () => channel(1)->exchange_declare($x, 'direct', false, true, false), AMQPProtocolChannelException::class, 406,
+        "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange '$x' in vhost '/': received none but current is the value '$middle' of type 'longstr'");
+    foreach ([$x, $middle, $last] as $e) {
+        $ch->exchange_delete($e);
+    }
+};
+
 $features['prefetch_of_the_channel'] = function () {
     $ch = channel(0);
     $q = unique('global');

@@ -17,8 +17,11 @@ import (
 // Broker is where scenarios are run.
 type Broker struct {
 	Addrs []string // of AMQP
-	HTTP  string   // the management API's host:port; "" on Warren
-	Ctl   []string // the environment for rabbitmqctl
+	TLS   []string // of AMQP with TLS, where the machine has an address of its own not on the loopback
+
+	Certificates Certificates // for TLS
+	HTTP         string       // the management API's host:port; "" on Warren
+	Ctl          []string     // the environment for rabbitmqctl
 
 	warren  bool
 	clients []*http.Client // of each node
@@ -48,15 +51,36 @@ func StartRabbitMQ(ctx context.Context) (*Broker, func() error, error) {
 		running.clients = []*http.Client{{}}
 		return &running, func() error { return nil }, running.checkVersion(ctx)
 	}
+	certs, err := newCertificates()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, end, err := runRabbitMQ(ctx, certs)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(string(certs)))
+	}
+	return b, func() error { return errors.Join(end(), os.RemoveAll(string(certs))) }, nil
+}
+
+func runRabbitMQ(ctx context.Context, certs Certificates) (*Broker, func() error, error) {
+	secure, err := outside()
+	if err != nil {
+		return nil, nil, err
+	}
 	set, err := cluster.RunRabbitMQWith(ctx, cluster.RabbitMQOptions{
 		Size: 1, Plugins: Plugins(),
-		Config: "collect_statistics_interval = 500\n", // ms: what the management API tells is 5 s old else
+		Config: "collect_statistics_interval = 500\n" + // ms: what the management API tells is 5 s old else
+			"listeners.ssl.default = " + secure + "\nssl_options.verify = verify_peer\nssl_options.cacertfile = " + certs.file("ca") +
+			"\nssl_options.certfile = " + certs.file("server") + "\nssl_options.keyfile = " + certs.key("server") + "\n",
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	n := set.Nodes[0]
-	b := &Broker{Addrs: set.Addrs(), HTTP: n.HTTP, Ctl: n.Environment(), clients: []*http.Client{{}}}
+	b := &Broker{
+		Addrs: set.Addrs(), TLS: []string{secure}, Certificates: certs,
+		HTTP: n.HTTP, Ctl: n.Environment(), clients: []*http.Client{{}},
+	}
 	if err := b.checkVersion(ctx); err != nil {
 		return nil, nil, errors.Join(err, set.Close())
 	}
@@ -86,13 +110,33 @@ func (b *Broker) checkVersion(ctx context.Context) error {
 }
 
 // StartWarren starts three nodes.
-func StartWarren(ctx context.Context) (*Broker, *cluster.Warren, error) {
-	w, err := cluster.Run(ctx, cluster.Options{})
+func StartWarren(ctx context.Context) (*Broker, func() error, *cluster.Warren, error) {
+	certs, err := newCertificates()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b, w, err := runWarren(ctx, certs)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, os.RemoveAll(string(certs)))
+	}
+	return b, func() error { return errors.Join(w.Close(), os.RemoveAll(string(certs))) }, w, nil
+}
+
+func runWarren(ctx context.Context, certs Certificates) (*Broker, *cluster.Warren, error) {
+	w, err := cluster.New(cluster.Options{Args: []string{
+		"--tls-verify", "peer", "--tls-ca", certs.file("ca"), "--tls-cert", certs.file("server"), "--tls-key", certs.key("server"),
+	}})
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &Broker{Addrs: w.Addrs(), warren: true}
+	b := &Broker{Addrs: w.Addrs(), Certificates: certs, warren: true}
 	for _, n := range w.Nodes {
+		secure, err := outside()
+		if err != nil {
+			return nil, nil, errors.Join(err, w.Close())
+		}
+		n.Use("--tls-listen", secure)
+		b.TLS = append(b.TLS, secure)
 		socket := filepath.Join(n.Dir, "warren.sock")
 		b.clients = append(b.clients, &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -100,6 +144,11 @@ func StartWarren(ctx context.Context) (*Broker, *cluster.Warren, error) {
 				return d.DialContext(ctx, "unix", socket)
 			},
 		}})
+	}
+	for _, step := range []func(context.Context) error{w.Start, w.AwaitWhole, w.AwaitHome} {
+		if err := step(ctx); err != nil {
+			return nil, nil, errors.Join(err, w.Close())
+		}
 	}
 	return b, w, nil
 }

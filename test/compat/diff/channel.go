@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/warrenmq/warren/broker/wire"
 )
@@ -268,11 +269,18 @@ func (ch *Channel) confirm(fresh map[uint64]string, tag uint64, multiple bool, a
 
 // Queue declares a queue of the run's kind, and gives its name.
 func (ch *Channel) Queue(what string, args T) string {
-	s := ch.s()
-	name := s.Name(what)
-	m := &wire.QueueDeclare{Queue: name, Arguments: T{}}
+	name := ch.s().Name(what)
+	ch.Declare(wire.QueueDeclare{Queue: name, Arguments: args})
+	return name
+}
+
+// Declare declares a queue as told and of the run's kind.
+func (ch *Channel) Declare(m wire.QueueDeclare) Item {
+	ch.s().Record("%s > %s", ch.name(), strings.Replace(methodText(&m), "queue.declare queue=", "queue ", 1))
+	args := m.Arguments
+	m.Arguments = T{}
 	maps.Copy(m.Arguments, args)
-	switch s.kind {
+	switch ch.s().kind {
 	case Classic:
 		m.Durable = true
 	case Quorum, RealQuorum:
@@ -281,10 +289,8 @@ func (ch *Channel) Queue(what string, args T) string {
 	case Exclusive:
 		m.Exclusive = true
 	}
-	s.Record("%s > queue %s%s", ch.name(), text(name), arguments(args))
-	ch.write(wire.AppendMethodFrame(nil, ch.number, m))
-	ch.Answer()
-	return name
+	ch.write(wire.AppendMethodFrame(nil, ch.number, &m))
+	return ch.Answer()
 }
 
 // Exchange declares a durable exchange, and gives its name.

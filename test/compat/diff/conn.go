@@ -2,9 +2,12 @@ package diff
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,9 +33,7 @@ type Conn struct {
 
 // dial opens a socket to the node.
 func (s *S) dial(name string, node int, l login) *Conn {
-	addr := s.broker.Addrs[node%len(s.broker.Addrs)]
-	d := net.Dialer{Timeout: answerLimit}
-	n, err := d.DialContext(s.ctx, "tcp", addr)
+	n, err := s.socket(node, l.tls)
 	if err != nil {
 		s.stop("%s: %v", name, err)
 	}
@@ -43,6 +44,18 @@ func (s *S) dial(name string, node int, l login) *Conn {
 	s.conns = append(s.conns, c)
 	go c.follow()
 	return c
+}
+
+func (s *S) socket(node int, secure *tls.Config) (net.Conn, error) {
+	if secure != nil {
+		return s.dialTLS(node, secure)
+	}
+	d := net.Dialer{Timeout: answerLimit}
+	n, err := d.DialContext(s.ctx, "tcp", s.broker.Addrs[node%len(s.broker.Addrs)])
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return n, nil
 }
 
 // follow reads to the end of the socket.
@@ -104,7 +117,7 @@ func (c *Conn) take(channel uint16, limit time.Duration, wanted func(Item) bool)
 		c.mu.Lock()
 		for i, it := range c.inbox[channel] {
 			if wanted(it) {
-				c.inbox[channel] = append(c.inbox[channel][:i:i], c.inbox[channel][i+1:]...)
+				c.inbox[channel] = without(c.inbox[channel], i)
 				c.mu.Unlock()
 				return it, true, false
 			}
@@ -122,6 +135,14 @@ func (c *Conn) take(channel uint16, limit time.Duration, wanted func(Item) bool)
 			c.s.stop("%s: out of time", c.name)
 		}
 	}
+}
+
+// without takes an item out, which is most often the first of many.
+func without(items []Item, i int) []Item {
+	if i == 0 {
+		return items[1:]
+	}
+	return slices.Delete(items, i, i+1)
 }
 
 // finish records the end of the connection: what it was told, and the socket.

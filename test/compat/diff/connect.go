@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,8 @@ type login struct {
 	node           int // 1 and up: this one; 0: the next
 	manualClose    bool
 	frames         bool
-	told           []string // of what is special, for the transcript
+	tls            *tls.Config // nil: plain
+	told           []string    // of what is special, for the transcript
 }
 
 // Option changes how Connect logs in.

@@ -15,6 +15,7 @@ func All() []diff.Scenario {
 	return slices.Concat(
 		framing(),
 		handshakes(),
+		secure(),
 		channels(),
 		exchanges(),
 		exchangeTypes(),

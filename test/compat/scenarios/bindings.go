@@ -61,7 +61,7 @@ func bindings() []Scenario {
 			ch := s.Connect().Channel()
 			ch.Do(&wire.QueueUnbind{Queue: s.Name("nobody"), Exchange: ch.Exchange("x", "direct", nil), RoutingKey: "k"})
 		}},
-		{Name: "F4/a headers exchange refuses a binding", Run: func(s *S) {
+		{Name: "F4/a headers exchange refuses a binding", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Bind(ch.Queue("q", nil), "amq.headers", "", T{"x-match": "both"})
 		}},

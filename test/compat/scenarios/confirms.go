@@ -121,10 +121,55 @@ func confirms() []Scenario {
 			s.Silently(func() { other.Do(&wire.QueueDelete{Queue: q}) })
 			ch.Confirms(20)
 		}},
+		{Name: "L2,I1,C5/ten thousand messages without waiting for a confirm", Kinds: Everywhere(), Run: func(s *S) {
+			const n = 10_000
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Confirm()
+			count, ordered := make(map[string]int), 0
+			s.Silently(func() {
+				for i := range n {
+					ch.Publish("", q, P{DeliveryMode: 2}, fmt.Sprint(i))
+				}
+				for _, answer := range ch.Confirms(n) {
+					count[answer]++
+				}
+			})
+			s.Record("confirms %v", count)
+			consumer := s.Connect().Channel()
+			consumer.ConsumeNoAck(q, "tag", nil)
+			s.Silently(func() {
+				for i := range n {
+					if string(consumer.Expect().Body) == fmt.Sprint(i) {
+						ordered++
+					}
+				}
+			})
+			s.Record("%d deliveries in the order of their publishing", ordered)
+			consumer.Quiet(q)
+			ch.Quiet()
+		}},
 		{Name: "I5/confirm on a channel with transactions", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Do(&wire.TxSelect{})
 			ch.Do(&wire.ConfirmSelect{})
+		}},
+		{Name: "I5/confirm on a channel with a transaction under way", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Do(&wire.TxSelect{})
+			ch.Publish("", q, P{}, "never")
+			ch.Do(&wire.ConfirmSelect{})
+			s.Put(q, "next")
+			s.Connect().Channel().Get(q)
+		}},
+		{Name: "I5/transactions on a channel with a confirm under way", Kinds: Everywhere(), Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Confirm()
+			ch.Publish("", q, P{}, "there")
+			ch.Do(&wire.TxSelect{})
+			s.Queue(q, 1, 0)
 		}},
 		{Name: "I5/transactions on a channel with confirms", Run: func(s *S) {
 			ch := s.Connect().Channel()

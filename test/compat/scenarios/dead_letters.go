@@ -199,7 +199,21 @@ func deadLetters() []Scenario {
 		list[i].Upgrade, list[i].Source = upgradeDeaths, deathsSource
 	}
 	return append(list, []Scenario{
-		{Name: "J12,E30/a delivery limit on every kind of queue", Kinds: []Kind{Classic, Transient}, Differs: "E30", Run: func(s *S) {
+		{Name: "J9,E21,E13,Q8/every kind of queue may be asked for at-least-once", Kinds: Everywhere(), Differs: "E13", Run: func(s *S) {
+			var ch *Channel
+			var dead, q string
+			s.Silently(func() {
+				ch, dead, q = grave(s, T{"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"})
+				s.Put(q, "1", "2")
+				ch.Await(q, 2, 0)
+				ch.Reject(ch.Get(q).Tag(), false)
+				ch.Reject(ch.Get(q).Tag(), false)
+			})
+			ch.Await(dead, 2, 0)
+			ch.Await(q, 0, 0)
+		}, Want: `eventually queue dead has 2 ready, 0 consumers
+eventually queue q has 0 ready, 0 consumers`},
+		{Name: "J12,E30/a delivery limit on every kind of queue", Kinds: []Kind{Classic, Transient}, Differs: "E13", Run: func(s *S) {
 			var ch *Channel
 			var q string
 			s.Silently(func() {
@@ -213,7 +227,20 @@ func deadLetters() []Scenario {
 			})
 			ch.Await(q, 0, 0)
 		}, Want: "eventually queue q has 0 ready, 0 consumers"},
-		{Name: "J13,E30/no delivery limit", Kinds: []Kind{Quorum}, Source: "rabbit_quorum_queue.erl (v4.x): x-delivery-limit -1 is none", Run: func(s *S) {
+		{Name: "J13,E30/queues of no type, and of one node, have no delivery limit", Kinds: []Kind{Classic, Transient, Exclusive}, Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Publish("", q, P{}, "1")
+			s.Silently(func() {
+				ch.Await(q, 1, 0)
+				for range 25 {
+					ch.Reject(ch.Get(q).Tag(), true)
+					ch.Await(q, 1, 0)
+				}
+			})
+			ch.Get(q)
+		}},
+		{Name: "J13,E30/no delivery limit", Kinds: Everywhere(), Source: "rabbit_quorum_queue.erl (v4.x): x-delivery-limit -1 is none", Run: func(s *S) {
 			var ch *Channel
 			var q string
 			s.Silently(func() {
@@ -269,6 +296,17 @@ c1.1 > basic.reject delivery-tag=2 requeue
 eventually queue q has 1 ready, 0 consumers
 c1.1 > basic.get queue=q
 c1.1 < basic.get-ok delivery-tag=3 redelivered exchange="" routing-key=q message-count=0 headers={x-acquired-count=l:2, x-delivery-count=l:1} "1"`},
+		{Name: "G13/queues of no type, and of one node, count nothing", Kinds: []Kind{Classic, Transient, Exclusive}, Counters: true, Run: func(s *S) {
+			ch := s.Connect().Channel()
+			q := ch.Queue("q", nil)
+			ch.Publish("", q, P{Headers: T{"own": "header"}}, "1")
+			ch.Await(q, 1, 0)
+			ch.Nack(ch.Get(q).Tag(), true)
+			ch.Await(q, 1, 0)
+			ch.Reject(ch.Get(q).Tag(), true)
+			ch.Await(q, 1, 0)
+			ch.Get(q)
+		}},
 		{Name: "G13/no counters at first", Kinds: []Kind{Quorum}, Counters: true, Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

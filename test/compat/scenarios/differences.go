@@ -12,46 +12,8 @@ import (
 // it: rows E5, E6, E13 and E15.
 func differences() []Scenario {
 	all := append(refusedOfQuorum(), flagsOfQuorum()...)
-	return append(append(all, ownTypes()...), []Scenario{
-		{Name: "Q2,E6/a queue that is neither durable nor exclusive", Run: func(s *S) {
-			q := s.Name("q")
-			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: q})
-			s.Put(q, "1", "2")
-			other := s.Connect().Channel()
-			other.Do(&wire.QueueDeclare{Queue: q})
-			other.Await(q, 2, 0)
-			other.Consume(q, "tag", nil)
-			other.Ack(other.Expect().Tag())
-			other.Ack(other.Expect().Tag())
-			ch.Conn().Close()
-			other.Quiet(q)
-		}},
-		{Name: "Q2,E6/it outlives its connection", Run: func(s *S) {
-			q := s.Name("q")
-			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: q})
-			s.Put(q, "1")
-			ch.Await(q, 1, 0)
-			ch.Conn().Close()
-			s.Connect().Channel().Get(q)
-		}},
-		{Name: "Q2,E6,E4/a reply queue as Celery's", Run: func(s *S) {
-			q := s.Name("reply.celery.pidbox")
-			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: q, AutoDelete: true, Arguments: T{"x-expires": int32(10000), "x-message-ttl": int32(300000)}})
-			ch.Bind(q, ch.Exchange("reply", "direct", nil), q, nil)
-			ch.ConsumeNoAck(q, "tag", nil)
-			s.PutWith(s.Name("reply"), q, P{}, "pong")
-			ch.Expect()
-			ch.Do(&wire.BasicCancel{ConsumerTag: "tag"})
-			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
-		}},
-		{Name: "Q2,E6/redeclared as durable", Run: func(s *S) {
-			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q")})
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Durable: true})
-		}},
+	all = append(append(all, ownTypes()...), transientQueues("", asTold)...)
+	return append(append(all, transientQueues(", as a quorum queue", asQuorum)...), []Scenario{
 		{Name: "Q4,H20/recover without requeue delivers to the same consumer", Differs: "Q4", Delta: `
 			- c1 < connection.close 540 "NOT_IMPLEMENTED - requeue=false" (60,110)
 			- c1 < socket closed
@@ -82,6 +44,57 @@ func differences() []Scenario {
 			ch.Await(q, 1, 0)
 		}},
 	}...)
+}
+
+// asTold declares a queue without a type.
+func asTold(s *S, ch *Channel, m wire.QueueDeclare) (queue string) {
+	return ch.Do(&m).Queue()
+}
+
+// transientQueues is Q2, of queues that are declared without a type, or as
+// quorum queues on Warren.
+func transientQueues(typed string, declare func(*S, *Channel, wire.QueueDeclare) string) []Scenario {
+	return []Scenario{
+		{Name: "Q2,E6/a queue that is neither durable nor exclusive" + typed, Run: func(s *S) {
+			q := s.Name("q")
+			ch := s.Connect().Channel()
+			declare(s, ch, wire.QueueDeclare{Queue: q})
+			s.Put(q, "1", "2")
+			other := s.Connect().Channel()
+			declare(s, other, wire.QueueDeclare{Queue: q})
+			other.Await(q, 2, 0)
+			other.Consume(q, "tag", nil)
+			other.Ack(other.Expect().Tag())
+			other.Ack(other.Expect().Tag())
+			ch.Conn().Close()
+			other.Quiet(q)
+		}},
+		{Name: "Q2,E6/it outlives its connection" + typed, Run: func(s *S) {
+			q := s.Name("q")
+			ch := s.Connect().Channel()
+			declare(s, ch, wire.QueueDeclare{Queue: q})
+			s.Put(q, "1")
+			ch.Await(q, 1, 0)
+			ch.Conn().Close()
+			s.Connect().Channel().Get(q)
+		}},
+		{Name: "Q2,E6,E4/a reply queue as Celery's" + typed, Run: func(s *S) {
+			q := s.Name("reply.celery.pidbox")
+			ch := s.Connect().Channel()
+			declare(s, ch, wire.QueueDeclare{Queue: q, AutoDelete: true, Arguments: T{"x-expires": int32(10000), "x-message-ttl": int32(300000)}})
+			ch.Bind(q, ch.Exchange("reply", "direct", nil), q, nil)
+			ch.ConsumeNoAck(q, "tag", nil)
+			s.PutWith(s.Name("reply"), q, P{}, "pong")
+			ch.Expect()
+			ch.Do(&wire.BasicCancel{ConsumerTag: "tag"})
+			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
+		}},
+		{Name: "Q2,E6/redeclared as durable" + typed, Run: func(s *S) {
+			ch := s.Connect().Channel()
+			declare(s, ch, wire.QueueDeclare{Queue: s.Name("q")})
+			declare(s, ch, wire.QueueDeclare{Queue: s.Name("q"), Durable: true})
+		}},
+	}
 }
 
 // refusedOfQuorum is what RabbitMQ refuses a quorum queue, and Warren accepts.
@@ -252,6 +265,18 @@ func ownTypes() (list []Scenario) {
 			s.Put(q, "1", "2")
 			ch.Await(q, 2, 0)
 			ch.GetNoAck(q)
+		}})
+	}
+	for _, c := range []struct {
+		name  string
+		value any
+	}{
+		{"x-delivery-limit", int32(5)}, {"x-dead-letter-strategy", "at-most-once"}, {"x-quorum-initial-group-size", int32(3)}, {"x-max-in-memory-length", int32(5)},
+	} {
+		list = append(list, Scenario{Name: "E13/a queue that is no quorum queue with " + c.name, Kinds: []Kind{Classic, Transient}, Differs: "E13", Delta: `
+		- c1.1 < channel.close 406 "PRECONDITION_FAILED - invalid arg '` + c.name + `' for queue 'q' in vhost '/' of queue type rabbit_classic_queue" (50,10)
+		+ c1.1 < queue.declare-ok queue=q message-count=0 consumer-count=0`, Run: func(s *S) {
+			s.Connect().Channel().Queue("q", T{c.name: c.value})
 		}})
 	}
 	return append(list, Scenario{Name: "E15,K6/a virtual host's type of queues", Source: defaultType, Want: `

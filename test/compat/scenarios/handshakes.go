@@ -435,11 +435,11 @@ func ends() []Scenario {
 				other.GetNoAck(q)
 			}
 		}},
-		{Name: "B24,E4/auto-delete queues go with their last consumer's connection", Run: func(s *S) {
+		{Name: "B24,E4/auto-delete queues go with their last consumer's connection", Kinds: Everywhere(), Run: func(s *S) {
 			c := s.Connect()
 			ch := c.Channel()
 			q := s.Name("q")
-			ch.Do(&wire.QueueDeclare{Queue: q, Durable: true, AutoDelete: true})
+			ch.Declare(wire.QueueDeclare{Queue: q, AutoDelete: true})
 			ch.Consume(q, "tag", nil)
 			c.Cut()
 			s.Gone(q)

@@ -13,18 +13,18 @@ import (
 // limits is K6 to K8, E36, L3 and H11: what is bounded, in number and in time.
 func limits() []Scenario {
 	return append(consumerTimeouts(), []Scenario{
-		{Name: "K7,E36,L3/a limit of queues is raised", Run: func(s *S) {
+		{Name: "K7,E36,L3/a limit of queues is raised", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			c := s.Connect(VHost(v))
 			limit := "/api/vhost-limits/" + v + "/max-queues"
 			s.HTTP("PUT", limit, T{"value": 1})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "one", Durable: true})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "two", Durable: true})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "one"})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "two"})
 			s.HTTP("PUT", limit, T{"value": 2})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "two", Durable: true})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "three", Durable: true})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "two"})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "three"})
 			s.HTTP("DELETE", limit, nil)
-			c.Channel().Do(&wire.QueueDeclare{Queue: "three", Durable: true})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "three"})
 		}},
 		{Name: "K7,E36,L3/a limit of queues holds for every kind", Run: func(s *S) {
 			v := s.VHost("v")
@@ -35,29 +35,29 @@ func limits() []Scenario {
 			c.Channel().Do(&wire.QueueDeclare{Queue: "exclusive", Exclusive: true})
 			c.Channel().Do(&wire.QueueDeclare{Queue: "there", Passive: true})
 		}},
-		{Name: "K7,E36/room for a queue when another goes", Run: func(s *S) {
+		{Name: "K7,E36/room for a queue when another goes", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			c := s.Connect(VHost(v))
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": 1})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "one", Durable: true})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "one"})
 			c.Channel().Do(&wire.QueueDelete{Queue: "one"})
-			c.Channel().Do(&wire.QueueDeclare{Queue: "two", Durable: true})
+			c.Channel().Declare(wire.QueueDeclare{Queue: "two"})
 		}},
-		{Name: "K7,E36/fewer queues allowed than there are", Run: func(s *S) {
+		{Name: "K7,E36/fewer queues allowed than there are", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			c := s.Connect(VHost(v))
 			ch := c.Channel()
-			ch.Do(&wire.QueueDeclare{Queue: "one", Durable: true})
-			ch.Do(&wire.QueueDeclare{Queue: "two", Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: "one"})
+			ch.Declare(wire.QueueDeclare{Queue: "two"})
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": 1})
-			ch.Do(&wire.QueueDeclare{Queue: "two", Durable: true})
-			ch.Do(&wire.QueueDeclare{Queue: "three", Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: "two"})
+			ch.Declare(wire.QueueDeclare{Queue: "three"})
 		}},
-		{Name: "K7,E36/no limit", Run: func(s *S) {
+		{Name: "K7,E36/no limit", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": -1})
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-connections", T{"value": -1})
-			s.Connect(VHost(v)).Channel().Do(&wire.QueueDeclare{Queue: "one", Durable: true})
+			s.Connect(VHost(v)).Channel().Declare(wire.QueueDeclare{Queue: "one"})
 		}},
 		{Name: "K7,B16/a limit of connections leaves those that are there", Run: func(s *S) {
 			v := s.VHost("v")
@@ -211,7 +211,7 @@ func consumerTimeouts() []Scenario {
 		}},
 		{Name: "H11,E31/a queue's consumer timeout", Kinds: Everywhere(), Differs: "H11", Source: timeoutSource, Want: `
 			c1 connects
-			c1.1 > queue q {x-consumer-timeout=I:500}
+			c1.1 > queue q arguments={x-consumer-timeout=I:500}
 			c1.1 < queue.declare-ok queue=q message-count=0 consumer-count=0
 			put exchange="" key=q "1"
 			c1.1 > basic.consume queue=q consumer-tag=tag

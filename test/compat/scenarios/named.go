@@ -26,7 +26,7 @@ func Differences() []Difference {
 		{"A10", "drops the socket, or tells something else, when a method is unknown or its table cannot be read", "tells with 503 which method it does not know, with 501 what it cannot read"},
 		{"B5", "drops the socket after three seconds when a mechanism is unknown or its response malformed", "tells with 503 or 502"},
 		{"B21", "drops the socket after three seconds when a method comes before its turn in the handshake", "tells with 504, or 505 for a frame of a channel"},
-		{"E30", "ignores x-delivery-limit on classic queues", "has it on every queue"},
+		{"E13", "refuses classic queues the arguments of quorum queues, such as x-delivery-limit and x-dead-letter-strategy", "accepts them on every queue, where they mean the same"},
 		{"H11", "4.3 has a consumer timeout for quorum queues alone", "has it on every queue, as 4.3 on quorum queues"},
 		{"K14", "a permission that was revoked works on as long as a channel remembers it", "is revoked at once"},
 	}

@@ -197,7 +197,7 @@ func aboutUsers() []Scenario {
 			s.Permit(u, "/", "", "", ".*")
 			c.Channel().Get(q)
 		}},
-		{Name: "K13,G8/tags of an impersonator", Run: func(s *S) {
+		{Name: "K13,G8/tags of an impersonator", Kinds: Everywhere(), Run: func(s *S) {
 			q := s.Connect().Channel().Queue("q", nil)
 			for _, tags := range []string{"administrator", "monitoring,impersonator", "management"} {
 				u := s.User("u-"+tags[:3], tags, ".*", ".*", ".*")

@@ -180,19 +180,19 @@ func publishing() []Scenario {
 			ch.Publish("", ch.Queue("q", nil), P{DeliveryMode: 3}, "hello")
 			ch.Expect()
 		}},
-		{Name: "G8/user_id of the user", Run: func(s *S) {
+		{Name: "G8/user_id of the user", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
 			s.PutWith("", q, P{UserID: "guest"}, "hello")
 			ch.Await(q, 1, 0)
 			ch.Get(q)
 		}},
-		{Name: "G8,A1/user_id of another", Run: func(s *S) {
+		{Name: "G8,A1/user_id of another", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Publish("", ch.Queue("q", nil), P{UserID: "somebody"}, "hello")
 			ch.Expect()
 		}},
-		{Name: "G8/an impersonator", Run: func(s *S) {
+		{Name: "G8/an impersonator", Kinds: Everywhere(), Run: func(s *S) {
 			u := s.User("u", "impersonator", ".*", ".*", ".*")
 			ch := s.Connect(As(u, "secret")).Channel()
 			q := ch.Queue("q", nil)

@@ -127,9 +127,9 @@ func queueDeclarations() []Scenario {
 			q := ch.Queue("q", nil)
 			ch.Do(&wire.QueueDeclare{Queue: q, Exclusive: true, Durable: true})
 		}},
-		{Name: "E4/an auto-delete queue goes with its last consumer", Kinds: []Kind{Classic}, Run: func(s *S) {
+		{Name: "E4/an auto-delete queue goes with its last consumer", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true, Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
 			ch.Consume(s.Name("q"), "a", nil)
 			ch.Consume(s.Name("q"), "b", nil)
 			ch.Do(&wire.BasicCancel{ConsumerTag: "a"})
@@ -137,26 +137,26 @@ func queueDeclarations() []Scenario {
 			ch.Do(&wire.BasicCancel{ConsumerTag: "b"})
 			s.Gone(s.Name("q"))
 		}},
-		{Name: "E4,B24/an auto-delete queue goes with its consumer's connection", Run: func(s *S) {
-			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true, Durable: true})
+		{Name: "E4,B24/an auto-delete queue goes with its consumer's connection", Kinds: Everywhere(), Run: func(s *S) {
+			s.Connect().Channel().Declare(wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
 			c := s.Connect()
 			c.Channel().Consume(s.Name("q"), "a", nil)
 			c.Cut()
 			s.Gone(s.Name("q"))
 		}},
-		{Name: "E4/an auto-delete queue that never had a consumer stays", Run: func(s *S) {
+		{Name: "E4/an auto-delete queue that never had a consumer stays", Kinds: Everywhere(), Run: func(s *S) {
 			c := s.Connect()
 			ch := c.Channel()
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true, Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
 			s.Put(s.Name("q"), "hello")
 			ch.Await(s.Name("q"), 1, 0)
 			ch.Get(s.Name("q"))
 			c.Close()
 			s.Connect().Channel().Await(s.Name("q"), 1, 0)
 		}},
-		{Name: "E4/an auto-delete queue goes with the messages in it", Run: func(s *S) {
+		{Name: "E4/an auto-delete queue goes with the messages in it", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
-			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
+			ch.Declare(wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
 			ch.Qos(1)
 			ch.Consume(s.Name("q"), "a", nil)
 			s.Put(s.Name("q"), "one", "two")
@@ -276,26 +276,26 @@ func queueDeclarations() []Scenario {
 			ch.Get(q)
 			ch.Get(q)
 		}},
-		{Name: "E36/a limit of queues in a virtual host", Run: func(s *S) {
+		{Name: "E36/a limit of queues in a virtual host", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			ch := s.Connect(VHost(v)).Channel()
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": 1})
-			ch.Do(&wire.QueueDeclare{Queue: "one", Durable: true})
-			ch.Do(&wire.QueueDeclare{Queue: "one", Durable: true})
-			ch.Do(&wire.QueueDeclare{Queue: "two", Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: "one"})
+			ch.Declare(wire.QueueDeclare{Queue: "one"})
+			ch.Declare(wire.QueueDeclare{Queue: "two"})
 		}},
-		{Name: "E36/no queue at all in a virtual host", Run: func(s *S) {
+		{Name: "E36/no queue at all in a virtual host", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			ch := s.Connect(VHost(v)).Channel()
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": 0})
-			ch.Do(&wire.QueueDeclare{Queue: "one", Exclusive: true})
+			ch.Declare(wire.QueueDeclare{Queue: "one"})
 		}},
-		{Name: "E36/a limit of queues is taken away", Run: func(s *S) {
+		{Name: "E36/a limit of queues is taken away", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			ch := s.Connect(VHost(v)).Channel()
 			s.HTTP("PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": 0})
 			s.HTTP("DELETE", "/api/vhost-limits/"+v+"/max-queues", nil)
-			ch.Do(&wire.QueueDeclare{Queue: "one", Durable: true})
+			ch.Declare(wire.QueueDeclare{Queue: "one"})
 		}},
 	}...)
 }

@@ -25,7 +25,7 @@ func replies() []Scenario {
 			server.Publish("", to, P{CorrelationID: "1"}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2,O1/replies through every node", Source: repliesTagged, Delta: `
+		{Name: "M2,O1/replies through every node", Kinds: Everywhere(), Source: repliesTagged, Delta: `
 			- c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=1 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "answer"
 			+ c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=2 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "answer"
 			- c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=1 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "answer"
@@ -40,7 +40,7 @@ func replies() []Scenario {
 				server.Conn().Close()
 			}
 		}},
-		{Name: "M2,O1/clients at every node", Run: func(s *S) {
+		{Name: "M2,O1/clients at every node", Kinds: Everywhere(), Run: func(s *S) {
 			q := s.Connect().Channel().Queue("q", nil)
 			server := s.Connect().Channel()
 			server.ConsumeNoAck(q, "server", nil)
@@ -53,7 +53,7 @@ func replies() []Scenario {
 				client.Expect()
 			}
 		}},
-		{Name: "M2/many replies to one request", Source: repliesTagged, Delta: `
+		{Name: "M2/many replies to one request", Kinds: Everywhere(), Source: repliesTagged, Delta: `
 			- c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=1 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "2"
 			- c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=1 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "3"
 			+ c1.1 < basic.deliver consumer-tag=amq.ctag-<1> delivery-tag=2 exchange="" routing-key=amq.rabbitmq.reply-to.<1> "2"
@@ -67,14 +67,14 @@ func replies() []Scenario {
 			}
 			client.ExpectN(3)
 		}},
-		{Name: "M2/replies through the channel that asked", Run: func(s *S) {
+		{Name: "M2/replies through the channel that asked", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "to myself")
 			to := served(client, q)
 			client.Publish("", to, P{}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2/two channels of a connection have replies of their own", Run: func(s *S) {
+		{Name: "M2/two channels of a connection have replies of their own", Kinds: Everywhere(), Run: func(s *S) {
 			c := s.Connect()
 			a, b := c.Channel(), c.Channel()
 			q := a.Queue("q", nil)
@@ -91,7 +91,7 @@ func replies() []Scenario {
 			a.Expect()
 			b.Quiet()
 		}},
-		{Name: "M2,G5/a reply has the properties it was sent with", Run: func(s *S) {
+		{Name: "M2,G5/a reply has the properties it was sent with", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -102,7 +102,7 @@ func replies() []Scenario {
 			}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2,A12/a reply of several frames", Run: func(s *S) {
+		{Name: "M2,A12/a reply of several frames", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -110,14 +110,14 @@ func replies() []Scenario {
 			server.Publish("", to, P{}, strings.Repeat("x", 300_000))
 			client.Expect()
 		}},
-		{Name: "M2/a reply-to of the client's own stays", Run: func(s *S) {
+		{Name: "M2/a reply-to of the client's own stays", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
 			s.PutWith("", q, P{ReplyTo: "some.queue"}, "question")
 			ch.Await(q, 1, 0)
 			ch.Get(q)
 		}},
-		{Name: "M2/a reply-to through an exchange becomes the channel's", Run: func(s *S) {
+		{Name: "M2/a reply-to through an exchange becomes the channel's", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			x := client.Exchange("x", "topic", nil)
 			client.Bind(q, x, "rpc.#", nil)
@@ -127,7 +127,7 @@ func replies() []Scenario {
 			server.Publish("", to, P{}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2/the consumer's name", Run: func(s *S) {
+		{Name: "M2/the consumer's name", Kinds: Everywhere(), Run: func(s *S) {
 			client := s.Connect().Channel()
 			q := client.Queue("q", nil)
 			client.ConsumeNoAck(replyTo, "my replies", nil)
@@ -136,7 +136,7 @@ func replies() []Scenario {
 			server.Publish("", served(server, q), P{}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2/a consumer without waiting", Run: func(s *S) {
+		{Name: "M2/a consumer without waiting", Kinds: Everywhere(), Run: func(s *S) {
 			client := s.Connect().Channel()
 			q := client.Queue("q", nil)
 			client.Send(&wire.BasicConsume{Queue: replyTo, ConsumerTag: "tag", NoAck: true, NoWait: true})
@@ -145,7 +145,7 @@ func replies() []Scenario {
 			server.Publish("", served(server, q), P{}, "answer")
 			client.Expect()
 		}},
-		{Name: "M2,I1/a reply is confirmed", Run: func(s *S) {
+		{Name: "M2,I1/a reply is confirmed", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -155,7 +155,7 @@ func replies() []Scenario {
 			server.Confirms(1)
 			client.Expect()
 		}},
-		{Name: "M2/a server may answer after its own connection was another", Run: func(s *S) {
+		{Name: "M2/a server may answer after its own connection was another", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			first := s.Connect().Channel()
@@ -165,7 +165,7 @@ func replies() []Scenario {
 			server.Publish("", to, P{}, "answer")
 			client.Expect()
 		}},
-		{Name: "M3/a reply queue that is there", Run: func(s *S) {
+		{Name: "M3/a reply queue that is there", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -173,7 +173,7 @@ func replies() []Scenario {
 			server.Do(&wire.QueueDeclare{Queue: to, Passive: true})
 			server.Do(&wire.QueueDeclare{Queue: to})
 		}},
-		{Name: "M3/a reply queue whose channel is gone", Run: func(s *S) {
+		{Name: "M3/a reply queue whose channel is gone", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -181,7 +181,7 @@ func replies() []Scenario {
 			client.Close()
 			server.Do(&wire.QueueDeclare{Queue: to, Passive: true})
 		}},
-		{Name: "M3/a reply queue whose connection is cut", Run: func(s *S) {
+		{Name: "M3/a reply queue whose connection is cut", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -193,11 +193,11 @@ func replies() []Scenario {
 			})
 			server.Do(&wire.QueueDeclare{Queue: to, Passive: true})
 		}},
-		{Name: "M3/the name that stands for replies", Run: func(s *S) {
+		{Name: "M3/the name that stands for replies", Kinds: Everywhere(), Run: func(s *S) {
 			client, _ := asker(s)
 			client.Do(&wire.QueueDeclare{Queue: replyTo, Passive: true})
 		}},
-		{Name: "M4/a reply to a channel that is gone is dropped", Run: func(s *S) {
+		{Name: "M4/a reply to a channel that is gone is dropped", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
 			server := s.Connect().Channel()
@@ -208,7 +208,7 @@ func replies() []Scenario {
 			server.Confirms(1)
 			server.Quiet()
 		}},
-		{Name: "M4/a mandatory reply to a channel that is gone counts as routed", Source: "rabbit_volatile_queue.erl, new_target/1 (main 5b09e55)", Delta: `
+		{Name: "M4/a mandatory reply to a channel that is gone counts as routed", Kinds: Everywhere(), Source: "rabbit_volatile_queue.erl, new_target/1 (main 5b09e55)", Delta: `
 			- c2.1 < basic.return reply-code=312 reply-text=NO_ROUTE exchange="" routing-key=amq.rabbitmq.reply-to.<1> "answer"
 			+ c2.1 quiet`, Run: func(s *S) {
 			client, q := asker(s)
@@ -221,7 +221,7 @@ func replies() []Scenario {
 			server.Confirms(1)
 			server.Quiet()
 		}},
-		{Name: "M4,G11/a mandatory reply arrives", Source: "rabbit_db_queue.erl, lookup_target/1 (main 5b09e55)", Delta: `
+		{Name: "M4,G11/a mandatory reply arrives", Kinds: Everywhere(), Source: "rabbit_db_queue.erl, lookup_target/1 (main 5b09e55)", Delta: `
 			- c2.1 < basic.return reply-code=312 reply-text=NO_ROUTE exchange="" routing-key=amq.rabbitmq.reply-to.<1> "answer"
 			+ c2.1 quiet`, Run: func(s *S) {
 			client, q := asker(s)
@@ -234,7 +234,7 @@ func replies() []Scenario {
 			server.Quiet()
 			client.Expect()
 		}},
-		{Name: "M4/no replies after the consumer's cancel", Run: func(s *S) {
+		{Name: "M4/no replies after the consumer's cancel", Kinds: Everywhere(), Run: func(s *S) {
 			client := s.Connect().Channel()
 			q := client.Queue("q", nil)
 			client.ConsumeNoAck(replyTo, "tag", nil)
@@ -247,7 +247,7 @@ func replies() []Scenario {
 			server.Confirms(1)
 			client.Quiet()
 		}},
-		{Name: "M4/another consumer after the first one's cancel", Run: func(s *S) {
+		{Name: "M4/another consumer after the first one's cancel", Kinds: Everywhere(), Run: func(s *S) {
 			client := s.Connect().Channel()
 			q := client.Queue("q", nil)
 			client.ConsumeNoAck(replyTo, "first", nil)
@@ -295,13 +295,13 @@ func replyErrors() []Scenario {
 			ch := s.Connect().Channel()
 			ch.Do(&wire.BasicConsume{Queue: replyTo, ConsumerTag: "tag", NoAck: true, Exclusive: true, NoLocal: true})
 		}},
-		{Name: "G10,M1/a request without a consumer", Run: func(s *S) {
+		{Name: "G10,M1/a request without a consumer", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
 			ask(ch, q, "question")
 			ch.Expect()
 		}},
-		{Name: "G10/a request on another channel than the consumer's", Run: func(s *S) {
+		{Name: "G10/a request on another channel than the consumer's", Kinds: Everywhere(), Run: func(s *S) {
 			c := s.Connect()
 			a, b := c.Channel(), c.Channel()
 			q := a.Queue("q", nil)
@@ -309,7 +309,7 @@ func replyErrors() []Scenario {
 			ask(b, q, "question")
 			b.Expect()
 		}},
-		{Name: "G10/a request after the consumer's cancel", Run: func(s *S) {
+		{Name: "G10/a request after the consumer's cancel", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
 			ch.ConsumeNoAck(replyTo, "tag", nil)
@@ -335,7 +335,7 @@ func replyErrors() []Scenario {
 		{Name: "F3/binding the name that stands for replies", Run: func(s *S) {
 			s.Connect().Channel().Bind(replyTo, "amq.fanout", "", nil)
 		}},
-		{Name: "F3/binding a reply queue", Source: "rabbit_channel.erl, reject_volatile_queue_as_binding_target/2 (main 5b09e55)", Delta: `
+		{Name: "F3/binding a reply queue", Kinds: Everywhere(), Source: "rabbit_channel.erl, reject_volatile_queue_as_binding_target/2 (main 5b09e55)", Delta: `
 			- c2.1 < channel.close 404 "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.<1>' in vhost '/'" (50,20)
 			+ c2.1 < channel.close 403 "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue" (50,20)`, Run: func(s *S) {
 			client, q := asker(s)
@@ -343,7 +343,7 @@ func replyErrors() []Scenario {
 			server := s.Connect().Channel()
 			server.Bind(served(server, q), "amq.fanout", "", nil)
 		}},
-		{Name: "F3/unbinding a reply queue", Source: "rabbit_channel.erl, reject_volatile_queue_as_binding_target/2 (main 5b09e55)", Delta: `
+		{Name: "F3/unbinding a reply queue", Kinds: Everywhere(), Source: "rabbit_channel.erl, reject_volatile_queue_as_binding_target/2 (main 5b09e55)", Delta: `
 			- c2.1 < queue.unbind-ok
 			+ c2.1 < channel.close 403 "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue" (50,50)`, Run: func(s *S) {
 			client, q := asker(s)
@@ -351,7 +351,7 @@ func replyErrors() []Scenario {
 			server := s.Connect().Channel()
 			server.Do(&wire.QueueUnbind{Queue: served(server, q), Exchange: "amq.fanout"})
 		}},
-		{Name: "M5/get of a reply queue", Source: "rabbit_volatile_queue.erl, dequeue/6 (main 5b09e55)", Delta: `
+		{Name: "M5/get of a reply queue", Kinds: Everywhere(), Source: "rabbit_volatile_queue.erl, dequeue/6 (main 5b09e55)", Delta: `
 			- c2.1 < channel.close 404 "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.<1>' in vhost '/'" (60,70)
 			+ c2 < connection.close 540 "NOT_IMPLEMENTED - basic.get not supported by volatile queue 'amq.rabbitmq.reply-to.<1>' in vhost '/'" (60,70)
 			+ c2 < socket closed`, Run: func(s *S) {
@@ -360,7 +360,7 @@ func replyErrors() []Scenario {
 			server := s.Connect().Channel()
 			server.Get(served(server, q))
 		}},
-		{Name: "M5/consuming a reply queue by its name", Source: "rabbit_volatile_queue.erl, consume/3 (main 5b09e55)", Delta: `
+		{Name: "M5/consuming a reply queue by its name", Kinds: Everywhere(), Source: "rabbit_volatile_queue.erl, consume/3 (main 5b09e55)", Delta: `
 			- c2.1 < channel.close 404 "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.<1>' in vhost '/'" (60,20)
 			+ c2.1 < channel.close 406 "PRECONDITION_FAILED - only creator channel may consume from queue 'amq.rabbitmq.reply-to.<1>' in vhost '/'" (60,20)`, Run: func(s *S) {
 			client, q := asker(s)

@@ -55,7 +55,7 @@ func brokers(t *testing.T) *diff.Runner {
 		}
 	})
 	start("warren", func() {
-		b, w, err := diff.StartWarren(ctx)
+		b, end, w, err := diff.StartWarren(ctx)
 		if errs[1] = err; err == nil {
 			warren = b
 			t.Cleanup(func() {
@@ -64,7 +64,7 @@ func brokers(t *testing.T) *diff.Runner {
 					w.Keep()
 					t.Logf("Warren's logs and data are in %s", w.Dir)
 				}
-				if err := w.Close(); err != nil {
+				if err := end(); err != nil {
 					t.Error(err)
 				}
 			})

@@ -25,8 +25,12 @@ type Conn struct {
 	raw net.Conn
 }
 
-// Dial connects as guest.
-func Dial(ctx context.Context, addr string) (*Conn, error) {
+// Dial connects as guest and gives a silent node up soon.
+func Dial(ctx context.Context, addr string) (*Conn, error) { return DialPatient(ctx, addr, heartbeat) }
+
+// DialPatient connects as guest with a heartbeat of its own, for load under which
+// a second is too short.
+func DialPatient(ctx context.Context, addr string, heartbeat time.Duration) (*Conn, error) {
 	c := &Conn{}
 	conn, err := amqp.DialConfig("amqp://guest:guest@"+addr+"/", amqp.Config{
 		Heartbeat: heartbeat,
