@@ -36,6 +36,7 @@ type Group struct {
 	logger    *slog.Logger
 	changes   chan bool // Raft's NotifyCh
 	transfers transfers
+	learners  learners
 	retire    context.CancelFunc // ends run; guarded by the host's mu, nil before it runs
 
 	proposing sync.Mutex // keeps proposals in the order of their futures

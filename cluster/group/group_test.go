@@ -300,12 +300,12 @@ func TestReplicasMoveOneStepAtATime(t *testing.T) {
 		added := w.start("d@1", three...)
 		target := []string{l.id, without(ps, l)[1].id, "d@1"}
 		await(t, "the move", 30*time.Second, func() bool {
-			replicas, err := l.group.Move(target)
+			err := l.group.Move(target, nil)
 			if err != nil && !errors.Is(err, ErrMoving) {
 				t.Fatalf("Move: %v", err)
 			}
-			if len(replicas) < 3 {
-				t.Fatalf("only %v vote", replicas)
+			if s := l.group.Status(); len(s.Replicas) < 3 {
+				t.Fatalf("only %v vote", s.Replicas)
 			}
 			return err == nil
 		})

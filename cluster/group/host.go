@@ -81,6 +81,7 @@ type Host struct {
 	mu      sync.Mutex
 	groups  map[uint64]*Group
 	opening map[uint64]bool
+	yields  bool            // Yield's
 	ctx     context.Context // of Run; nil before
 	lives   sync.WaitGroup
 	moving  sync.Mutex // one transfer of leadership at a time
@@ -189,6 +190,7 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 	}
 	defer h.mu.Unlock()
 	h.groups[id] = g
+	g.transport.Yield(h.yields)
 	if h.ctx != nil {
 		h.live(g)
 	}
