@@ -81,10 +81,11 @@ type Host struct {
 	mu      sync.Mutex
 	groups  map[uint64]*Group
 	opening map[uint64]bool
-	yields  bool            // Yield's
 	ctx     context.Context // of Run; nil before
 	lives   sync.WaitGroup
 	moving  sync.Mutex // one transfer of leadership at a time
+
+	yields bool // Yield's; under mu
 }
 
 // NewHost makes a host without groups.
