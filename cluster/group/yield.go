@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,25 +24,31 @@ func (h *Host) Yield(yes bool) {
 }
 
 // HandOver gives all leaderships to other nodes. It returns how many are left when ctx
-// ends: of groups that have no other replica that is well.
+// ends, or before if nobody takes them: of groups that have no other replica that is well.
 func (h *Host) HandOver(ctx context.Context) (left int) {
 	for {
 		left = 0
-		var handing sync.WaitGroup
+		var (
+			handing sync.WaitGroup
+			vain    atomic.Int32
+		)
 		for _, g := range h.Groups() {
 			if g.raft.State() != raft.Leader || len(g.Status().Replicas) < 2 {
 				continue
 			}
 			left++
 			handing.Go(func() {
-				if err := g.handOver(); err != nil && !errors.Is(err, errNobodyToLead) {
+				err := g.handOver()
+				if errors.Is(err, errNobodyToLead) {
+					vain.Add(1)
+				} else if err != nil {
 					g.logger.Debug("leadership was not handed over", "error", err)
 				}
 			})
 		}
 		handing.Wait()
-		if left == 0 {
-			return 0
+		if left == int(vain.Load()) {
+			return left
 		}
 		select {
 		case <-ctx.Done():

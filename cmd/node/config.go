@@ -62,6 +62,13 @@ type Config struct {
 	// before 4.3; the same on all nodes.
 	CountReturns bool
 
+	// Queue groups: cluster/meta's defaults. They count on the node that leads the meta
+	// group, so they should be the same on all.
+	GroupsPerNode int           // that a node brings
+	Replicas      int           // of a group
+	RebuildAfter  time.Duration // of a node that is down, whose replicas are then made elsewhere; negative: never
+	ForgetAfter   time.Duration // of a node that is down, which is then forgotten; 0: never
+
 	// Memory and disk: cluster/alarm's defaults. MemoryLimit hears the watermark in
 	// bytes; it may be nil.
 	Watermark     alarm.Limit

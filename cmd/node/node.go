@@ -78,14 +78,15 @@ type Node struct {
 	roster      *roster.Roster
 	management  *management.Server
 
-	clients    net.Listener
-	clientsTLS net.Listener                        // nil without TLS
+	clients    *door
+	clientsTLS *door                               // nil without TLS
 	clientTLS  *tls.Config                         // for clientsTLS
 	listener   atomic.Pointer[connection.Listener] // nil before clients are served
 	peerAddr   string
 	started    time.Time
 	closers    []io.Closer // in the order they were opened
 	ready      atomic.Bool
+	drained    atomic.Bool
 }
 
 // Run runs a node until ctx ends or a part of it fails.
@@ -114,7 +115,11 @@ func Run(ctx context.Context, cfg Config) error {
 		go p.stopAll(n.cfg.StopTimeout)
 		return err
 	}
-	p.stopAll(n.cfg.StopTimeout)
+	stopping := time.Now()
+	if n.ready.Load() {
+		n.handOver(context.WithoutCancel(ctx)) // the others go on at once, and need not find out
+	}
+	p.stopAll(n.cfg.StopTimeout - time.Since(stopping))
 	err = n.close()
 	n.logger.Info("stopped")
 	return err
@@ -132,7 +137,7 @@ func (n *Node) open() (peers net.Listener, err error) {
 	}
 	n.closers = append(n.closers, n.folder)
 	n.self = leader.EdgeID{Node: n.cfg.Name + "@" + n.folder.Incarnation(), Epoch: n.folder.Epoch()}
-	if n.clients, err = w.Listen(n.cfg.Listen); err != nil {
+	if n.clients, err = openDoor(n.cfg.Listen, w.Listen); err != nil {
 		return nil, fmt.Errorf("AMQP: %w", err)
 	}
 	if n.cfg.TLSListen != "" {
@@ -312,7 +317,11 @@ func (n *Node) assembleMeta(peerAddr string) (err error) {
 		Conns:     n.conns,
 		Members:   n.metaMembers,
 		Limits:    n.cfg.ClusterLimits,
-		Logger:    n.logger,
+
+		GroupsPerNode: n.cfg.GroupsPerNode, Replicas: n.cfg.Replicas,
+		RebuildAfter: n.cfg.RebuildAfter, ForgetAfter: n.cfg.ForgetAfter,
+
+		Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -385,7 +394,7 @@ func (n *Node) assembleQueues() (err error) {
 			n.leading.Lead(ctx, g.ID(), term, g)
 		},
 		Applied:   n.engines.Applied,
-		Preferred: n.preferred,
+		Preferred: n.wanted,
 		Logger:    n.logger,
 	})
 	return err
@@ -496,6 +505,10 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 
 // serveClients opens the door.
 func (n *Node) serveClients(p *parts) error {
+	var overTLS net.Listener // not a door that is nil
+	if n.clientsTLS != nil {
+		overTLS = n.clientsTLS
+	}
 	l, err := connection.NewListener(n.clients, connection.Config{
 		Publisher:     publisher{n.edge},
 		Definitions:   n.definitions,
@@ -509,7 +522,7 @@ func (n *Node) serveClients(p *parts) error {
 		},
 		Logger: n.logger,
 
-		TLSListen: n.clientsTLS, TLS: n.clientTLS,
+		TLSListen: overTLS, TLS: n.clientTLS,
 
 		Node:        n.cfg.Name,
 		Product:     n.cfg.Product,
@@ -526,6 +539,7 @@ func (n *Node) serveClients(p *parts) error {
 	}
 	n.listener.Store(l)
 	p.start("AMQP", l.Run)
+	p.start("maintenance", n.maintain)
 	n.ready.Store(true)
 	n.logger.Info("Server startup complete", "node", n.cfg.Name, "amqp", n.clients.Addr().String(), "cluster", n.meta.ClusterID())
 	n.cfg.World.Ready(n)
