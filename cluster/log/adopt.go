@@ -1,18 +1,67 @@
 package log
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+)
 
 var errAdopt = errors.New("bodies of snapshots are not taken yet")
 
 // Body returns the Data of an entry and the term it was written in, as Adopt wants them on the
 // node that a snapshot goes to. raft.ErrLogNotFound: it was reclaimed, or never here.
 func (g *Group) Body(index uint64) (term uint64, payload []byte, err error) {
+	err = g.again(func() error {
+		e, err := g.body(index)
+		term, payload = e.Term, e.Data
+		return err
+	})
+	if errors.Is(err, raft.ErrLogNotFound) {
+		g.log.suspect(g, index)
+		err = raft.ErrLogNotFound
+	}
+	return term, payload, err
+}
+
+// body reads the newest adopted body, or else the entry itself: one of another term than the
+// adopted body's was never committed, and one of the same term says the same.
+func (g *Group) body(index uint64) (raft.Log, error) {
+	for n := 0; ; n++ {
+		p, ok, err := g.locateAdopted(index, n)
+		if err != nil {
+			return raft.Log{}, err
+		}
+		if !ok {
+			break
+		}
+		if e, err := g.log.fetch(p); !errors.Is(err, raft.ErrLogNotFound) {
+			return e, err
+		}
+	}
 	p, err := g.locate(index, true)
 	if err != nil {
-		return 0, nil, err
+		return raft.Log{}, err
 	}
-	e, err := g.log.fetch(p)
-	return e.Term, e.Data, err
+	return g.log.fetch(p)
+}
+
+// locateAdopted returns the n-th newest place where an adopted body may be.
+func (g *Group) locateAdopted(index uint64, n int) (place, bool, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.corrupt != nil {
+		return place{}, false, g.corrupt
+	}
+	for i := len(g.adopted) - 1; i >= 0; i-- {
+		x := g.adopted[i]
+		if index < x.first || index > x.last {
+			continue
+		}
+		if n--; n < 0 {
+			return place{group: g, index: index, seg: x.seg, last: x.last, changed: g.changed, adopted: true}, true, nil
+		}
+	}
+	return place{}, false, nil
 }
 
 // Adopt stores a body that came with a snapshot, which need not have been restored yet: a released

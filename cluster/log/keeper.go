@@ -172,12 +172,8 @@ func (k *keeper) seal(s *segment) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range sealed {
-		for i := range g.events {
-			g.events[i].offsets = nil
-		}
-	}
-	s.index, s.size = sealed, size
+	sealed.forget()
+	s.index, s.size, s.sealed = sealed, size, true
 	return nil
 }
 
@@ -185,9 +181,19 @@ func (k *keeper) seal(s *segment) error {
 func (x index) sealed() index {
 	c := make(index, len(x))
 	for id, g := range x {
-		c[id] = &groupIndex{bytes: g.bytes, events: append([]event(nil), g.events...)}
+		c[id] = &groupIndex{bytes: g.bytes, events: append([]event(nil), g.events...), adopted: g.adopted}
 	}
 	return c
+}
+
+// forget drops what is read from the footer from now on.
+func (x index) forget() {
+	for _, g := range x {
+		for i := range g.events {
+			g.events[i].offsets, g.events[i].pairs = nil, nil
+		}
+		g.adopted.offsets, g.adopted.pairs = nil, nil
+	}
 }
 
 // spaceError makes the disk's word for being full ErrNoSpace.

@@ -346,7 +346,7 @@ func (e *effect) show(seg *segment) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e.kind == kindEntry {
-		g.log.recent.add(g.id, e.req.logs...)
+		g.log.recent.add(g.id, false, e.req.logs...)
 		g.appendedLocked(seg, e.req.logs[0].Index, uint64(len(e.req.logs)))
 		return
 	}
