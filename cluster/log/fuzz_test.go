@@ -34,7 +34,7 @@ func image(sealed bool, sizes ...int) []byte {
 		if i%2 == 1 {
 			e.Extensions = nil
 		}
-		if err := r.encode([]*raft.Log{&e}); err != nil {
+		if err := r.encode(requestAppend, []*raft.Log{&e}); err != nil {
 			panic(err)
 		}
 		f := r.frames[0]

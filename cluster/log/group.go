@@ -36,6 +36,8 @@ type Group struct {
 
 	appended atomic.Uint64 // bytes of entries since Open
 
+	adopting adopting
+
 	readMu sync.Mutex
 	reads  [readersMax]uint64 // where those who read in order will go on
 	reader int
@@ -135,7 +137,7 @@ func (g *Group) StoreLogs(logs []*raft.Log) error {
 		return err
 	}
 	r := g.log.request(g)
-	if err := r.encode(logs); err != nil {
+	if err := r.encode(requestAppend, logs); err != nil {
 		g.log.recycle(r)
 		return fmt.Errorf("group %d: %w", g.id, err)
 	}
@@ -200,6 +202,7 @@ func (g *Group) appendedLocked(seg *segment, first, count uint64) {
 	} else {
 		g.extents = append(g.extents, extent{seg: seg, first: first, last: last})
 	}
+	g.held = false
 	g.apply(kindEntry, last)
 }
 
@@ -234,6 +237,7 @@ func (g *Group) controlLocked(k kind, index uint64) {
 	case kindTruncate:
 		g.cutLocked(index)
 	}
+	g.held = false
 	g.apply(k, index)
 }
 
