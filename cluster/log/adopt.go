@@ -17,7 +17,6 @@ func (g *Group) Body(index uint64) (term uint64, payload []byte, err error) {
 		return err
 	})
 	if errors.Is(err, raft.ErrLogNotFound) {
-		g.log.suspect(g, index)
 		err = raft.ErrLogNotFound
 	}
 	return term, payload, err

@@ -32,7 +32,6 @@ type Group struct {
 	corrupt error
 	changed uint64 // counts truncates and drops
 	live    Live   // nil until SetLive
-	opened  uint64 // last when the log was opened
 
 	appended atomic.Uint64 // bytes of entries since Open
 
@@ -233,7 +232,7 @@ func (g *Group) controlLocked(k kind, index uint64) {
 		g.log.recent.remove(g.id, true, 0, math.MaxUint64)
 		g.log.ahead.remove(g.id, true, 0, math.MaxUint64)
 		g.adopted = nil
-		g.corrupt, g.opened = nil, 0
+		g.corrupt = nil
 	case kindTruncate:
 		g.cutLocked(index)
 	}

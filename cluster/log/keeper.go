@@ -132,6 +132,7 @@ func (k *keeper) sealAll() error {
 			return fmt.Errorf("seal segment %d: %w", k.queue[0].number, err)
 		}
 		k.queue = k.queue[1:]
+		k.l.stir()
 	}
 	return nil
 }

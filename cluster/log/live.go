@@ -18,6 +18,7 @@ type Live interface {
 // until all that it counts as live can be read.
 func (g *Group) SetLive(live Live) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.live = live
+	g.mu.Unlock()
+	g.log.stir()
 }

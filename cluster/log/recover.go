@@ -61,7 +61,7 @@ func (l *Log) recover() error {
 	}
 	for _, g := range l.groups {
 		g.whole()
-		g.tail, g.opened = g.bounds, g.last
+		g.tail = g.bounds
 	}
 	return nil
 }

@@ -296,6 +296,9 @@ func (w *writer) commit() error {
 			e.req.done <- nil
 		}
 	}
+	if len(w.effects) > 0 {
+		w.l.stir()
+	}
 	clear(w.effects)
 	w.effects = w.effects[:0]
 	return nil
