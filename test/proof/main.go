@@ -38,6 +38,7 @@ func proofs() []proof {
 		{"churn", "100 GiB through a queue behind one message that is never acknowledged: disk (-n: GiB)", 2 * time.Hour, churn},
 		{"garbage", "random bytes, mutated frames and wrong fields against a live node", 5 * time.Minute, garbage},
 		{"flood", "publishers and consumers that take nothing back: each node's memory stays within its budgets", 15 * time.Minute, flood},
+		{"elastic", "3 to 5 to 3 nodes, a replaced disk and rolling restarts under 2,000 confirmed msg/s: nothing lost, no gap above 2 s", 30 * time.Minute, elastic},
 		{"stranger", "a wrong secret, a node of another cluster, a second node of one name: refused, with a line on both sides", 5 * time.Minute, stranger},
 	}
 }
