@@ -90,8 +90,8 @@ func (c *Config) Validate() error {
 		return errors.New("meta: a node needs a name and a ServerID")
 	case c.Self.Epoch == 0:
 		return errors.New("meta: the epoch of a process starts at 1")
-	case c.Replicas < 0 || c.Replicas > maxGroupReplicas:
-		return fmt.Errorf("meta: %d replicas of a group, at most %d can be had", c.Replicas, maxGroupReplicas)
+	case c.Replicas < 0 || c.Replicas > MaxReplicas:
+		return fmt.Errorf("meta: %d replicas of a group, at most %d can be had", c.Replicas, MaxReplicas)
 	case c.Expect < 0:
 		return fmt.Errorf("meta: %d nodes expected", c.Expect)
 	case c.Stores.Log == nil || c.Stores.Stable == nil || c.Stores.Snapshots == nil:

@@ -15,7 +15,7 @@ import (
 // groups gives every live node its groups, and every group its replicas. It only
 // decides who shall hold them: a group's own leader does the rest (cluster/groups.go).
 func (t *tenure) groups(ctx context.Context, v view) error {
-	nodes := t.placeable(v)
+	nodes := placeable(v.nodes, v.groups, v.alive)
 	if early := open(nodes) < min(v.expect, t.m.cfg.Replicas); early && len(v.groups) == 0 && time.Since(t.since) < firstWait {
 		return nil
 	}
@@ -24,11 +24,11 @@ func (t *tenure) groups(ctx context.Context, v view) error {
 
 // placeable are the nodes with what they hold. Those that are dead or drained keep it,
 // and take nothing new.
-func (t *tenure) placeable(v view) []placement.Node {
-	nodes := make([]placement.Node, 0, len(v.nodes))
-	for _, n := range v.nodes {
-		p := placement.Node{ID: n.ID, Zone: n.Zone, Closed: !v.alive[n.ID] || n.Drained}
-		for _, g := range v.groups {
+func placeable(all []Node, groups []GroupInfo, alive map[string]bool) []placement.Node {
+	nodes := make([]placement.Node, 0, len(all))
+	for _, n := range all {
+		p := placement.Node{ID: n.ID, Zone: n.Zone, Closed: !alive[n.ID] || n.Drained}
+		for _, g := range groups {
 			if slices.Contains(g.Target, n.ID) {
 				p.Load++
 			}
@@ -204,3 +204,21 @@ func (t *tenure) setTarget(ctx context.Context, v view, g GroupInfo, target []st
 	v.groups[i].Target, v.groups[i].Preferred = target, preferred
 	return nil
 }
+
+// EnsureGroup sees to it that a group of a size prefers this node, for queues that ask for
+// another number of replicas than the usual. It returns when this node knows the group.
+func (m *Meta) EnsureGroup(ctx context.Context, size int) error {
+	size = min(size, MaxReplicas)
+	alive := map[string]bool{m.cfg.Self.ID: true}
+	for _, mem := range m.cfg.Members() {
+		alive[mem.ID] = alive[mem.ID] || mem.Alive
+	}
+	var nodes []placement.Node
+	m.fsm.view(func(s *state) { nodes = placeable(s.sortedNodes(), s.sortedGroups(), alive) })
+	set := placement.Groups(nodes, m.cfg.Self.ID, 1, size)[0]
+	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_EnsureGroups{EnsureGroups: &pb.MetaEnsureGroups{
+		Node: m.cfg.Self.ID, Size: uint32(size), Sets: []*pb.MetaReplicas{{Ids: set}}}}}).err
+}
+
+// Replicas is how many replicas a group has that no queue asks another number for.
+func (m *Meta) Replicas() int { return m.cfg.Replicas }

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// maxGroupReplicas bounds what a command may ask for.
-	maxGroupReplicas = 7
+	// MaxReplicas is how many replicas a group can have.
+	MaxReplicas = 7
 	// maxReported bounds what a group may have while its replicas move.
-	maxReported = 2 * maxGroupReplicas
+	maxReported = 2 * MaxReplicas
 )
 
 // state is the state machine: a pure function of the entries, without a lock.
@@ -205,7 +205,7 @@ func (s *state) ensureGroups(c *pb.MetaEnsureGroups) error {
 	}
 	have := 0
 	size := int(c.GetSize())
-	if size < 1 || size > maxGroupReplicas {
+	if size < 1 || size > MaxReplicas {
 		return fmt.Errorf("a group cannot have %d replicas", size)
 	}
 	for _, g := range s.groups {
@@ -260,7 +260,7 @@ func (s *state) setReplicas(c *pb.MetaSetReplicas) error {
 }
 
 func (s *state) checkReplicas(ids []string) error {
-	if len(ids) == 0 || len(ids) > maxGroupReplicas {
+	if len(ids) == 0 || len(ids) > MaxReplicas {
 		return fmt.Errorf("a group cannot have %d replicas", len(ids))
 	}
 	for _, id := range ids {

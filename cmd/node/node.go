@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -351,7 +352,7 @@ func (n *Node) assembleQueues() (err error) {
 			n.liveness.Up(id)
 		}
 	})
-	n.engines = &cluster.Engines{LeaderOf: func(id uint64) (string, bool) { return n.host.Leader(id) }}
+	n.engines = &cluster.Engines{LeaderOf: n.leaderHere}
 	incarnation, err := strconv.ParseUint(n.folder.Incarnation(), 16, 64)
 	if err != nil {
 		return fmt.Errorf("incarnation: %w", err)
@@ -370,6 +371,7 @@ func (n *Node) assembleQueues() (err error) {
 	n.edge.Register(n.server)
 	n.definitions = cluster.NewDefinitions(cluster.DefinitionsConfig{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Logger: n.logger,
+		GroupSize: n.meta.Replicas(), EnsureGroup: n.meta.EnsureGroup,
 		Route: func(vhost, exchange string, m *queue.Message) []queue.ID {
 			return deadletter.Queues(n.routes, vhost, exchange, m)
 		},
@@ -443,6 +445,18 @@ func (n *Node) peers() []cluster.Peer {
 func (n *Node) replicas(id uint64) []string {
 	g, _ := n.meta.Group(id)
 	return g.Replicas
+}
+
+// leaderHere is who leads a group as this node's replica knows it, if it has one. One that
+// was removed from the group, or is not in it yet, hears of no leader: others have to be
+// asked.
+func (n *Node) leaderHere(id uint64) (serverID string, hosted bool) {
+	g, _ := n.meta.Group(id)
+	if !g.Hosts(n.self.Node) {
+		return "", false
+	}
+	serverID, hosted = n.host.Leader(id)
+	return serverID, hosted && (serverID != "" || slices.Contains(g.Replicas, n.self.Node))
 }
 
 func (n *Node) preferred(id uint64) string {
