@@ -122,7 +122,12 @@ func (n *Node) setMaintenance(w http.ResponseWriter, r *http.Request) {
 func (n *Node) forgetNode(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	n.logger.Info("audit", "who", "local", "what", "forget node", "node", name, "force", r.FormValue("force"))
-	answer(w, n.meta.Forget(r.Context(), name, r.FormValue("force") == "true"))
+	answer(w, n.Forget(r.Context(), name, r.FormValue("force") == "true"))
+}
+
+// Forget removes another node from the cluster, as meta.Forget says.
+func (n *Node) Forget(ctx context.Context, name string, force bool) error {
+	return n.meta.Forget(ctx, name, force)
 }
 
 // answer says how a change of the cluster went.

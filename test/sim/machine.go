@@ -30,6 +30,8 @@ type Machine struct {
 	Name string
 	host string
 
+	joins bool // a cluster that is there
+
 	mu      sync.Mutex
 	disk    *disk
 	process *process // nil while none runs
@@ -154,6 +156,14 @@ func (m *Machine) end(p *process, dark bool) {
 	p.cancel()
 }
 
+// Wipe gives a machine whose node does not run an empty disk.
+func (m *Machine) Wipe() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.c.logger.Info("-- new disk", "node", m.Name)
+	m.disk = m.c.disk()
+}
+
 func (m *Machine) running() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -227,6 +237,9 @@ func (m *Machine) config(p *process) node.Config {
 			NoControl: true,
 			Resources: func(string) alarm.Resources { return roomy{} },
 		},
+	}
+	if m.joins {
+		cfg.Expect = 0
 	}
 	for _, other := range m.c.Machines {
 		cfg.Seeds = append(cfg.Seeds, other.host+gossipPort)
