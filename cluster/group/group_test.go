@@ -141,6 +141,7 @@ func TestConfirmedSurvivesEveryLeadersDeath(t *testing.T) {
 func TestAllKilledAtOnceComeBackWithEverything(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.limits.Entries = 512
 		ps := w.startThree()
 		l := awaitLeading(t, ps)
 		mustPropose(t, l, configure)
@@ -175,6 +176,7 @@ func TestAllKilledAtOnceComeBackWithEverything(t *testing.T) {
 func TestDeadLettersSurviveTheDeathOfAll(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.limits.Entries = 512
 		ps := w.startThree()
 		l := awaitLeading(t, ps)
 		mustPropose(t, l, queue.EncodeCommands(queue.Configure{Queue: theQueue, Settings: queue.Settings{

@@ -17,6 +17,7 @@ import (
 	"github.com/warrenmq/warren/broker/connection"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
+	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/meta"
 )
@@ -79,6 +80,10 @@ type Config struct {
 	// 1 GiB. At the bound their publishers wait.
 	TransientBytes uint64
 
+	// SnapshotRate bounds the bytes a second of snapshots that this node sends to others,
+	// all together: 128 MiB.
+	SnapshotRate int64
+
 	StopTimeout time.Duration // for all of an orderly stop: 18 s
 
 	Logger *slog.Logger
@@ -99,6 +104,9 @@ type World struct {
 	MetaStores func(dir string) (meta.Stores, io.Closer, error)
 	Stable     func(path string) (Stable, error)
 	Snapshots  func(dir string, group uint64) (raft.SnapshotStore, error)
+	// DropSnapshots makes void what Snapshots keeps of a group.
+	DropSnapshots  func(dir string, group uint64) error
+	SnapshotLimits group.SnapshotLimits // zero: its defaults
 	// Resources measure memory and the disk of a data folder.
 	Resources func(dataDir string) alarm.Resources
 	// Ready hears that the node serves.

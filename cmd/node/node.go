@@ -184,12 +184,14 @@ func (n *Node) path(elem ...string) string {
 // openDisk opens the shared log, the meta group's stores, votes and terms.
 func (n *Node) openDisk() (err error) {
 	w := n.cfg.World
-	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{SegmentBytes: w.Segments, Logger: n.logger, OnCorrupt: n.corrupt}); err != nil {
+	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{
+		SegmentBytes: w.Segments, Thin: queue.Thin, Logger: n.logger, OnCorrupt: n.corrupt,
+	}); err != nil {
 		return err
 	}
 	n.closers = append(n.closers, n.log)
 	if err := n.log.Damaged(); err != nil {
-		return fmt.Errorf("log: %w", err)
+		n.logger.Error("the log is damaged, and nobody knows whose entries were: all queue groups' replicas on this node are rebuilt", "error", err)
 	}
 	var stores io.Closer
 	if n.stores, stores, err = w.MetaStores(n.path("meta")); err != nil {
@@ -294,7 +296,7 @@ func (n *Node) assemblePeers(peerAddr string) (err error) {
 		return err
 	}
 	n.transports, err = peer.NewTransports(peer.TransportsConfig{
-		Identity: identity, Conns: n.conns, Lease: lease, Alarms: n.heardAlarms, Logger: n.logger,
+		Identity: identity, Conns: n.conns, Lease: lease, Alarms: n.heardAlarms, SnapshotRate: n.cfg.SnapshotRate, Logger: n.logger,
 	}, n.server)
 	if err != nil {
 		return err
@@ -388,7 +390,7 @@ func (n *Node) assembleQueues() (err error) {
 	n.transient = transient.NewLog(n.cfg.TransientBytes, func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
 	n.host, err = group.NewHost(group.Config{
 		Self:      n.self.Node,
-		Entries:   n.entries,
+		Entries:   func(id uint64) (group.Entries, error) { return n.log.Group(id), nil },
 		Stable:    func(id uint64) (raft.StableStore, error) { return n.stable.Group(id), nil },
 		Snapshots: func(id uint64) (raft.SnapshotStore, error) { return n.cfg.World.Snapshots(n.path("groups"), id) },
 		Transport: func(id uint64) group.Transport { return groupTransport{n.transports.Transport(id)} },
@@ -415,20 +417,12 @@ func caller(ctx context.Context) (leader.EdgeID, bool) {
 	return leader.EdgeID{Node: c.ServerID, Epoch: c.Epoch}, ok
 }
 
-func (n *Node) entries(id uint64) (group.Entries, error) {
-	if err := n.log.Corrupt()[id]; err != nil {
-		return nil, fmt.Errorf("its log is damaged and is not served: %w", err)
-	}
-	return n.log.Group(id), nil
-}
-
 // corrupt hears that a group's log cannot be read any more. Its replica here
-// stops: it serves nothing and does not vote; the other replicas go on.
+// stops: it serves nothing and does not vote; the other replicas rebuild it.
 func (n *Node) corrupt(id uint64, cause error) {
-	n.logger.Error("the log of a queue group is damaged; its replica on this node stops", "group", id, "error", cause)
 	go func() { // the log calls from a read, which the group may be waiting for
-		if err := n.host.Retire(id); err != nil {
-			n.logger.Error("the replica did not stop", "group", id, "error", err)
+		if err := n.host.Rebuild(id, cause); err != nil {
+			n.logger.Error("a damaged replica did not stop", "group", id, "error", err)
 		}
 	}()
 }

@@ -3,12 +3,14 @@ package sim
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cluster/log/memfs"
 	"github.com/warrenmq/warren/cluster/membership/memnet"
 	"github.com/warrenmq/warren/cluster/peer/memconn"
@@ -38,16 +40,25 @@ type Cluster struct {
 	log     *record
 	logger  *slog.Logger
 	running sync.WaitGroup // processes that have been started
+	limits  group.SnapshotLimits
 
 	mu       sync.Mutex
 	cuts     map[[2]int]int // from, to: how many faults cut it
 	failures []string
 }
 
+// wholeLogs are many snapshots, and logs of which nothing goes: they are read at the
+// end. shortLogs keep hardly more than what is live: who lags is sent a snapshot.
+var (
+	wholeLogs = group.SnapshotLimits{Bytes: 256 << 10, Entries: 512, Trailing: math.MaxInt64}
+	shortLogs = group.SnapshotLimits{Bytes: 8 << 10, Entries: 50, Trailing: 2 << 10, TrailingHeld: 1 << 20}
+)
+
 // NewCluster makes machines with empty disks; none runs. It is called in a bubble.
 func NewCluster(tb testing.TB, seed uint64, machines int) *Cluster {
 	c := &Cluster{
 		tb: tb, network: memconn.New(), gossip: memnet.New(seed), log: &record{began: time.Now()}, cuts: make(map[[2]int]int),
+		limits: wholeLogs,
 	}
 	c.logger = slog.New(&nodeHandler{record: c.log, name: "sim"})
 	c.gossip.SetDelay(linkLatency, linkLatency)

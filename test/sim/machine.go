@@ -230,12 +230,17 @@ func (m *Machine) config(p *process) node.Config {
 			},
 			Stable:    func(string) (node.Stable, error) { return stable{p}, nil },
 			Snapshots: func(_ string, group uint64) (raft.SnapshotStore, error) { return p.group(group), nil },
+			DropSnapshots: func(_ string, group uint64) error {
+				p.group(group).drop()
+				return nil
+			},
 			Ready: func(n *node.Node) {
 				p.node = n
 				close(p.ready)
 			},
-			NoControl: true,
-			Resources: func(string) alarm.Resources { return roomy{} },
+			SnapshotLimits: m.c.limits,
+			NoControl:      true,
+			Resources:      func(string) alarm.Resources { return roomy{} },
 		},
 	}
 	if m.joins {
