@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,10 @@ type DefinitionsConfig struct {
 	Meta    Meta
 	Edge    *edge.Edge
 	Engines *Engines
+	// GroupSize is how many replicas a group has that no queue asks another number for;
+	// EnsureGroup makes a group of a size that prefers this node.
+	GroupSize   int
+	EnsureGroup func(ctx context.Context, size int) error
 	// Route finds where an exchange leads a message that was kept (cluster/history.go).
 	Route  func(vhost, exchange string, m *queue.Message) []queue.ID
 	Logger *slog.Logger
@@ -140,7 +146,7 @@ func (d *Definitions) declareExchange(ctx context.Context, c topology.DeclareExc
 		return d.apply(ctx, c)
 	}
 	var err error
-	if c.Group, err = d.placeReplicated(ctx, ""); err != nil {
+	if c.Group, err = d.placeReplicated(ctx, "", d.cfg.GroupSize); err != nil {
 		return topology.Result{}, err
 	}
 	r, err := d.apply(ctx, c)
@@ -166,8 +172,21 @@ func (d *Definitions) place(ctx context.Context, q *topology.Queue) error {
 		return nil
 	}
 	var err error
-	q.Group, err = d.placeReplicated(ctx, d.locator(q))
+	q.Group, err = d.placeReplicated(ctx, d.locator(q), d.groupSize(q))
 	return err
+}
+
+// groupSize is how many replicas a queue is to have. What cannot be is refused later, with
+// the definition.
+func (d *Definitions) groupSize(q *topology.Queue) int {
+	size := reflect.ValueOf(q.Arguments["x-quorum-initial-group-size"])
+	switch {
+	case size.CanInt() && size.Int() > 0:
+		return int(min(size.Int(), meta.MaxReplicas))
+	case size.CanUint() && size.Uint() > 0:
+		return int(min(size.Uint(), meta.MaxReplicas))
+	}
+	return d.cfg.GroupSize
 }
 
 // locator is what a queue's arguments or its policy say of where it is to be led.
@@ -179,16 +198,35 @@ func (d *Definitions) locator(q *topology.Queue) (locator string) {
 	return locator
 }
 
-func (d *Definitions) placeReplicated(ctx context.Context, locator string) (group uint64, err error) {
+// placeReplicated finds a group of the size for a queue: where the client is, or of all.
+// Groups of the usual size come with their nodes; others are made when they are asked for,
+// one for each node whose clients do.
+func (d *Definitions) placeReplicated(ctx context.Context, locator string, size int) (group uint64, err error) {
+	anywhere := locator != "" && locator != "client-local"
 	for tries := 0; ; tries++ {
-		candidates := d.cfg.Engines.Led()
-		if anywhere := locator != "" && locator != "client-local"; anywhere || len(candidates) == 0 {
-			candidates = candidates[:0]
-			for _, g := range d.cfg.Meta.Groups() {
-				candidates = append(candidates, g.ID)
+		var all, led []uint64
+		own := false
+		here := d.cfg.Engines.Led()
+		for _, g := range d.cfg.Meta.Groups() {
+			if g.Size != size {
+				continue
 			}
+			all = append(all, g.ID)
+			if slices.Contains(here, g.ID) {
+				led = append(led, g.ID)
+			}
+			own = own || g.Preferred == d.cfg.Self.Node
 		}
-		if group = d.emptiest(candidates); group != 0 {
+		if size != d.cfg.GroupSize && len(led) == 0 && (len(all) == 0 || !anywhere && !own) {
+			if err := d.cfg.EnsureGroup(ctx, size); err != nil {
+				return 0, fmt.Errorf("no queue group of %d replicas: %w: %w", size, leader.ErrUnavailable, err)
+			}
+			continue
+		}
+		if anywhere || len(led) == 0 {
+			led = all
+		}
+		if group = d.emptiest(led); group != 0 {
 			return group, nil
 		}
 		select { // a cluster that has just formed has no groups yet

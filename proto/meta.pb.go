@@ -380,7 +380,8 @@ func (x *MetaJoinRequest) GetHandedOn() bool {
 
 type MetaJoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of the registration in the log
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`         // of the registration in the log
+	Forgotten     bool                   `protobuf:"varint,2,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // refused for ever: the cluster has forgotten the server
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -420,6 +421,13 @@ func (x *MetaJoinResponse) GetIndex() uint64 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *MetaJoinResponse) GetForgotten() bool {
+	if x != nil {
+		return x.Forgotten
+	}
+	return false
 }
 
 type MetaForwardRequest struct {
@@ -901,6 +909,8 @@ type MetaCommand struct {
 	//	*MetaCommand_SetUserLimits
 	//	*MetaCommand_Overlap
 	//	*MetaCommand_End
+	//	*MetaCommand_Forget
+	//	*MetaCommand_Maintain
 	Body          isMetaCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1085,6 +1095,24 @@ func (x *MetaCommand) GetEnd() *MetaProcess {
 	return nil
 }
 
+func (x *MetaCommand) GetForget() string {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_Forget); ok {
+			return x.Forget
+		}
+	}
+	return ""
+}
+
+func (x *MetaCommand) GetMaintain() *MetaMaintain {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_Maintain); ok {
+			return x.Maintain
+		}
+	}
+	return nil
+}
+
 type isMetaCommand_Body interface {
 	isMetaCommand_Body()
 }
@@ -1149,6 +1177,14 @@ type MetaCommand_End struct {
 	End *MetaProcess `protobuf:"bytes,16,opt,name=end,proto3,oneof"`
 }
 
+type MetaCommand_Forget struct {
+	Forget string `protobuf:"bytes,17,opt,name=forget,proto3,oneof"` // ServerID
+}
+
+type MetaCommand_Maintain struct {
+	Maintain *MetaMaintain `protobuf:"bytes,18,opt,name=maintain,proto3,oneof"`
+}
+
 func (*MetaCommand_Topology) isMetaCommand_Body() {}
 
 func (*MetaCommand_Form) isMetaCommand_Body() {}
@@ -1178,6 +1214,10 @@ func (*MetaCommand_SetUserLimits) isMetaCommand_Body() {}
 func (*MetaCommand_Overlap) isMetaCommand_Body() {}
 
 func (*MetaCommand_End) isMetaCommand_Body() {}
+
+func (*MetaCommand_Forget) isMetaCommand_Body() {}
+
+func (*MetaCommand_Maintain) isMetaCommand_Body() {}
 
 // MetaForm is the first command of a cluster.
 type MetaForm struct {
@@ -1409,8 +1449,9 @@ type MetaNode struct {
 	Epoch    uint64                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Joined   uint64                 `protobuf:"varint,8,opt,name=joined,proto3" json:"joined,omitempty"` // log index of the first registration, given at apply
 	// What follows is of the process: given at apply, too.
-	Since         uint64 `protobuf:"varint,9,opt,name=since,proto3" json:"since,omitempty"`  // serial of the definitions from which on it, or one that it met, was there
-	Ended         bool   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"` // it was not seen for long
+	Since         uint64 `protobuf:"varint,9,opt,name=since,proto3" json:"since,omitempty"`      // serial of the definitions from which on it, or one that it met, was there
+	Ended         bool   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"`     // it was not seen for long
+	Drained       bool   `protobuf:"varint,11,opt,name=drained,proto3" json:"drained,omitempty"` // it leads nothing and takes no clients
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1515,18 +1556,79 @@ func (x *MetaNode) GetEnded() bool {
 	return false
 }
 
-// MetaEnsureGroups creates groups until as many as sets prefer the node.
+func (x *MetaNode) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
+// MetaMaintain drains a process of a node, or revives it.
+type MetaMaintain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       *MetaProcess           `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	Drained       bool                   `protobuf:"varint,2,opt,name=drained,proto3" json:"drained,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetaMaintain) Reset() {
+	*x = MetaMaintain{}
+	mi := &file_meta_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetaMaintain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetaMaintain) ProtoMessage() {}
+
+func (x *MetaMaintain) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetaMaintain.ProtoReflect.Descriptor instead.
+func (*MetaMaintain) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *MetaMaintain) GetProcess() *MetaProcess {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *MetaMaintain) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
+// MetaEnsureGroups creates groups of a size until as many as sets prefer the node.
 type MetaEnsureGroups struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Sets          []*MetaReplicas        `protobuf:"bytes,2,rep,name=sets,proto3" json:"sets,omitempty"`
+	Size          uint32                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"` // replicas that each shall have once there are as many nodes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MetaEnsureGroups) Reset() {
 	*x = MetaEnsureGroups{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1640,7 @@ func (x *MetaEnsureGroups) String() string {
 func (*MetaEnsureGroups) ProtoMessage() {}
 
 func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1653,7 @@ func (x *MetaEnsureGroups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaEnsureGroups.ProtoReflect.Descriptor instead.
 func (*MetaEnsureGroups) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MetaEnsureGroups) GetNode() string {
@@ -1568,6 +1670,13 @@ func (x *MetaEnsureGroups) GetSets() []*MetaReplicas {
 	return nil
 }
 
+func (x *MetaEnsureGroups) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
 type MetaReplicas struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
@@ -1577,7 +1686,7 @@ type MetaReplicas struct {
 
 func (x *MetaReplicas) Reset() {
 	*x = MetaReplicas{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1698,7 @@ func (x *MetaReplicas) String() string {
 func (*MetaReplicas) ProtoMessage() {}
 
 func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1711,7 @@ func (x *MetaReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaReplicas.ProtoReflect.Descriptor instead.
 func (*MetaReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MetaReplicas) GetIds() []string {
@@ -1612,20 +1721,21 @@ func (x *MetaReplicas) GetIds() []string {
 	return nil
 }
 
-// MetaSetTarget says which replicas a group shall come to have. It does nothing
-// when the group's target is not from any more.
+// MetaSetTarget says which replicas a group shall come to have, and which of them
+// shall lead it. It does nothing when the group's target is not from any more.
 type MetaSetTarget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
 	From          []string               `protobuf:"bytes,2,rep,name=from,proto3" json:"from,omitempty"`
 	Target        []string               `protobuf:"bytes,3,rep,name=target,proto3" json:"target,omitempty"`
+	Preferred     string                 `protobuf:"bytes,4,opt,name=preferred,proto3" json:"preferred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MetaSetTarget) Reset() {
 	*x = MetaSetTarget{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1747,7 @@ func (x *MetaSetTarget) String() string {
 func (*MetaSetTarget) ProtoMessage() {}
 
 func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1760,7 @@ func (x *MetaSetTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetTarget.ProtoReflect.Descriptor instead.
 func (*MetaSetTarget) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MetaSetTarget) GetGroup() uint64 {
@@ -1674,18 +1784,28 @@ func (x *MetaSetTarget) GetTarget() []string {
 	return nil
 }
 
-// MetaSetReplicas reports which replicas a group has.
+func (x *MetaSetTarget) GetPreferred() string {
+	if x != nil {
+		return x.Preferred
+	}
+	return ""
+}
+
+// MetaSetReplicas reports which replicas a group has. A report from before the one
+// that is known, by term and index of the group's log, is passed over.
 type MetaSetReplicas struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
 	Replicas      []string               `protobuf:"bytes,2,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MetaSetReplicas) Reset() {
 	*x = MetaSetReplicas{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1817,7 @@ func (x *MetaSetReplicas) String() string {
 func (*MetaSetReplicas) ProtoMessage() {}
 
 func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1830,7 @@ func (x *MetaSetReplicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSetReplicas.ProtoReflect.Descriptor instead.
 func (*MetaSetReplicas) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MetaSetReplicas) GetGroup() uint64 {
@@ -1727,6 +1847,20 @@ func (x *MetaSetReplicas) GetReplicas() []string {
 	return nil
 }
 
+func (x *MetaSetReplicas) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *MetaSetReplicas) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type MetaUser struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1739,7 +1873,7 @@ type MetaUser struct {
 
 func (x *MetaUser) Reset() {
 	*x = MetaUser{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1885,7 @@ func (x *MetaUser) String() string {
 func (*MetaUser) ProtoMessage() {}
 
 func (x *MetaUser) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1898,7 @@ func (x *MetaUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaUser.ProtoReflect.Descriptor instead.
 func (*MetaUser) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MetaUser) GetName() string {
@@ -1808,7 +1942,7 @@ type MetaPermission struct {
 
 func (x *MetaPermission) Reset() {
 	*x = MetaPermission{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1954,7 @@ func (x *MetaPermission) String() string {
 func (*MetaPermission) ProtoMessage() {}
 
 func (x *MetaPermission) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1967,7 @@ func (x *MetaPermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaPermission.ProtoReflect.Descriptor instead.
 func (*MetaPermission) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MetaPermission) GetUser() string {
@@ -1884,7 +2018,7 @@ type MetaTopicPermission struct {
 
 func (x *MetaTopicPermission) Reset() {
 	*x = MetaTopicPermission{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2030,7 @@ func (x *MetaTopicPermission) String() string {
 func (*MetaTopicPermission) ProtoMessage() {}
 
 func (x *MetaTopicPermission) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2043,7 @@ func (x *MetaTopicPermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaTopicPermission.ProtoReflect.Descriptor instead.
 func (*MetaTopicPermission) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MetaTopicPermission) GetUser() string {
@@ -1957,7 +2091,7 @@ type MetaUserLimits struct {
 
 func (x *MetaUserLimits) Reset() {
 	*x = MetaUserLimits{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2103,7 @@ func (x *MetaUserLimits) String() string {
 func (*MetaUserLimits) ProtoMessage() {}
 
 func (x *MetaUserLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2116,7 @@ func (x *MetaUserLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaUserLimits.ProtoReflect.Descriptor instead.
 func (*MetaUserLimits) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MetaUserLimits) GetUser() string {
@@ -2006,13 +2140,16 @@ type MetaGroup struct {
 	Replicas      []string               `protobuf:"bytes,3,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	Target        []string               `protobuf:"bytes,4,rep,name=target,proto3" json:"target,omitempty"`
 	Preferred     string                 `protobuf:"bytes,5,opt,name=preferred,proto3" json:"preferred,omitempty"`
+	Size          uint32                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Term          uint64                 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"` // of the last report
+	Index         uint64                 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MetaGroup) Reset() {
 	*x = MetaGroup{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2161,7 @@ func (x *MetaGroup) String() string {
 func (*MetaGroup) ProtoMessage() {}
 
 func (x *MetaGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2174,7 @@ func (x *MetaGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaGroup.ProtoReflect.Descriptor instead.
 func (*MetaGroup) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MetaGroup) GetId() uint64 {
@@ -2075,6 +2212,27 @@ func (x *MetaGroup) GetPreferred() string {
 	return ""
 }
 
+func (x *MetaGroup) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *MetaGroup) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *MetaGroup) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type MetaOrigin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2087,7 +2245,7 @@ type MetaOrigin struct {
 
 func (x *MetaOrigin) Reset() {
 	*x = MetaOrigin{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2257,7 @@ func (x *MetaOrigin) String() string {
 func (*MetaOrigin) ProtoMessage() {}
 
 func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2270,7 @@ func (x *MetaOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaOrigin.ProtoReflect.Descriptor instead.
 func (*MetaOrigin) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MetaOrigin) GetId() string {
@@ -2158,13 +2316,14 @@ type MetaSnapshot struct {
 	Origins          []*MetaOrigin          `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
 	TopicPermissions []*MetaTopicPermission `protobuf:"bytes,11,rep,name=topic_permissions,json=topicPermissions,proto3" json:"topic_permissions,omitempty"`
 	UserLimits       []*MetaUserLimits      `protobuf:"bytes,12,rep,name=user_limits,json=userLimits,proto3" json:"user_limits,omitempty"`
+	Forgotten        []string               `protobuf:"bytes,13,rep,name=forgotten,proto3" json:"forgotten,omitempty"` // in the order of forgetting
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MetaSnapshot) Reset() {
 	*x = MetaSnapshot{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2335,7 @@ func (x *MetaSnapshot) String() string {
 func (*MetaSnapshot) ProtoMessage() {}
 
 func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2348,7 @@ func (x *MetaSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaSnapshot.ProtoReflect.Descriptor instead.
 func (*MetaSnapshot) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MetaSnapshot) GetApplied() uint64 {
@@ -2276,6 +2435,13 @@ func (x *MetaSnapshot) GetUserLimits() []*MetaUserLimits {
 	return nil
 }
 
+func (x *MetaSnapshot) GetForgotten() []string {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
 // MetaLedger is what a node keeps beside the log: its cluster, or its promise.
 type MetaLedger struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2289,7 +2455,7 @@ type MetaLedger struct {
 
 func (x *MetaLedger) Reset() {
 	*x = MetaLedger{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2467,7 @@ func (x *MetaLedger) String() string {
 func (*MetaLedger) ProtoMessage() {}
 
 func (x *MetaLedger) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2480,7 @@ func (x *MetaLedger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetaLedger.ProtoReflect.Descriptor instead.
 func (*MetaLedger) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *MetaLedger) GetClusterId() string {
@@ -2377,9 +2543,10 @@ const file_meta_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\v2\x13.warren.v1.MetaNodeR\x04node\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1b\n" +
-	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"(\n" +
+	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"F\n" +
 	"\x10MetaJoinResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"@\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tforgotten\x18\x02 \x01(\bR\tforgotten\"@\n" +
 	"\x12MetaForwardRequest\x12*\n" +
 	"\x05batch\x18\x01 \x01(\v2\x14.warren.v1.MetaBatchR\x05batch\"3\n" +
 	"\x13MetaForwardResponse\x12\x1c\n" +
@@ -2401,7 +2568,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x122\n" +
-	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\xa3\a\n" +
+	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\xf4\a\n" +
 	"\vMetaCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1c\n" +
 	"\btopology\x18\x02 \x01(\fH\x00R\btopology\x12)\n" +
@@ -2421,7 +2588,9 @@ const file_meta_proto_rawDesc = "" +
 	"\x17delete_topic_permission\x18\r \x01(\v2\x1e.warren.v1.MetaTopicPermissionH\x00R\x15deleteTopicPermission\x12C\n" +
 	"\x0fset_user_limits\x18\x0e \x01(\v2\x19.warren.v1.MetaUserLimitsH\x00R\rsetUserLimits\x122\n" +
 	"\aoverlap\x18\x0f \x01(\v2\x16.warren.v1.MetaOverlapH\x00R\aoverlap\x12*\n" +
-	"\x03end\x18\x10 \x01(\v2\x16.warren.v1.MetaProcessH\x00R\x03endB\x06\n" +
+	"\x03end\x18\x10 \x01(\v2\x16.warren.v1.MetaProcessH\x00R\x03end\x12\x18\n" +
+	"\x06forget\x18\x11 \x01(\tH\x00R\x06forget\x125\n" +
+	"\bmaintain\x18\x12 \x01(\v2\x17.warren.v1.MetaMaintainH\x00R\bmaintainB\x06\n" +
 	"\x04body\"\xa9\x01\n" +
 	"\bMetaForm\x12\x1d\n" +
 	"\n" +
@@ -2436,7 +2605,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"C\n" +
 	"\vMetaOverlap\x124\n" +
-	"\tprocesses\x18\x01 \x03(\v2\x16.warren.v1.MetaProcessR\tprocesses\"\xf0\x01\n" +
+	"\tprocesses\x18\x01 \x03(\v2\x16.warren.v1.MetaProcessR\tprocesses\"\x8a\x02\n" +
 	"\bMetaNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2448,19 +2617,27 @@ const file_meta_proto_rawDesc = "" +
 	"\x06joined\x18\b \x01(\x04R\x06joined\x12\x14\n" +
 	"\x05since\x18\t \x01(\x04R\x05since\x12\x14\n" +
 	"\x05ended\x18\n" +
-	" \x01(\bR\x05ended\"S\n" +
+	" \x01(\bR\x05ended\x12\x18\n" +
+	"\adrained\x18\v \x01(\bR\adrained\"Z\n" +
+	"\fMetaMaintain\x120\n" +
+	"\aprocess\x18\x01 \x01(\v2\x16.warren.v1.MetaProcessR\aprocess\x12\x18\n" +
+	"\adrained\x18\x02 \x01(\bR\adrained\"g\n" +
 	"\x10MetaEnsureGroups\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12+\n" +
-	"\x04sets\x18\x02 \x03(\v2\x17.warren.v1.MetaReplicasR\x04sets\" \n" +
+	"\x04sets\x18\x02 \x03(\v2\x17.warren.v1.MetaReplicasR\x04sets\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\" \n" +
 	"\fMetaReplicas\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"Q\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"o\n" +
 	"\rMetaSetTarget\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x12\n" +
 	"\x04from\x18\x02 \x03(\tR\x04from\x12\x16\n" +
-	"\x06target\x18\x03 \x03(\tR\x06target\"C\n" +
+	"\x06target\x18\x03 \x03(\tR\x06target\x12\x1c\n" +
+	"\tpreferred\x18\x04 \x01(\tR\tpreferred\"m\n" +
 	"\x0fMetaSetReplicas\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\x12\x1a\n" +
-	"\breplicas\x18\x02 \x03(\tR\breplicas\"\x84\x01\n" +
+	"\breplicas\x18\x02 \x03(\tR\breplicas\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\x84\x01\n" +
 	"\bMetaUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rpassword_hash\x18\x02 \x01(\fR\fpasswordHash\x12+\n" +
@@ -2483,19 +2660,22 @@ const file_meta_proto_rawDesc = "" +
 	"\x06limits\x18\x02 \x03(\v2%.warren.v1.MetaUserLimits.LimitsEntryR\x06limits\x1a9\n" +
 	"\vLimitsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x87\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc5\x01\n" +
 	"\tMetaGroup\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\ainitial\x18\x02 \x03(\tR\ainitial\x12\x1a\n" +
 	"\breplicas\x18\x03 \x03(\tR\breplicas\x12\x16\n" +
 	"\x06target\x18\x04 \x03(\tR\x06target\x12\x1c\n" +
-	"\tpreferred\x18\x05 \x01(\tR\tpreferred\"\\\n" +
+	"\tpreferred\x18\x05 \x01(\tR\tpreferred\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\rR\x04size\x12\x12\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\b \x01(\x04R\x05index\"\\\n" +
 	"\n" +
 	"MetaOrigin\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x12\n" +
-	"\x04done\x18\x04 \x03(\x04R\x04done\"\x95\x04\n" +
+	"\x04done\x18\x04 \x03(\x04R\x04done\"\xb3\x04\n" +
 	"\fMetaSnapshot\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\x04R\aapplied\x12\x1d\n" +
 	"\n" +
@@ -2512,7 +2692,8 @@ const file_meta_proto_rawDesc = "" +
 	" \x03(\v2\x15.warren.v1.MetaOriginR\aorigins\x12K\n" +
 	"\x11topic_permissions\x18\v \x03(\v2\x1e.warren.v1.MetaTopicPermissionR\x10topicPermissions\x12:\n" +
 	"\vuser_limits\x18\f \x03(\v2\x19.warren.v1.MetaUserLimitsR\n" +
-	"userLimits\"\x98\x01\n" +
+	"userLimits\x12\x1c\n" +
+	"\tforgotten\x18\r \x03(\tR\tforgotten\"\x98\x01\n" +
 	"\n" +
 	"MetaLedger\x12\x1d\n" +
 	"\n" +
@@ -2543,7 +2724,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 	return file_meta_proto_rawDescData
 }
 
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_meta_proto_goTypes = []any{
 	(*MetaStatusRequest)(nil),        // 0: warren.v1.MetaStatusRequest
 	(*MetaStatusResponse)(nil),       // 1: warren.v1.MetaStatusResponse
@@ -2568,19 +2749,20 @@ var file_meta_proto_goTypes = []any{
 	(*MetaProcess)(nil),              // 20: warren.v1.MetaProcess
 	(*MetaOverlap)(nil),              // 21: warren.v1.MetaOverlap
 	(*MetaNode)(nil),                 // 22: warren.v1.MetaNode
-	(*MetaEnsureGroups)(nil),         // 23: warren.v1.MetaEnsureGroups
-	(*MetaReplicas)(nil),             // 24: warren.v1.MetaReplicas
-	(*MetaSetTarget)(nil),            // 25: warren.v1.MetaSetTarget
-	(*MetaSetReplicas)(nil),          // 26: warren.v1.MetaSetReplicas
-	(*MetaUser)(nil),                 // 27: warren.v1.MetaUser
-	(*MetaPermission)(nil),           // 28: warren.v1.MetaPermission
-	(*MetaTopicPermission)(nil),      // 29: warren.v1.MetaTopicPermission
-	(*MetaUserLimits)(nil),           // 30: warren.v1.MetaUserLimits
-	(*MetaGroup)(nil),                // 31: warren.v1.MetaGroup
-	(*MetaOrigin)(nil),               // 32: warren.v1.MetaOrigin
-	(*MetaSnapshot)(nil),             // 33: warren.v1.MetaSnapshot
-	(*MetaLedger)(nil),               // 34: warren.v1.MetaLedger
-	nil,                              // 35: warren.v1.MetaUserLimits.LimitsEntry
+	(*MetaMaintain)(nil),             // 23: warren.v1.MetaMaintain
+	(*MetaEnsureGroups)(nil),         // 24: warren.v1.MetaEnsureGroups
+	(*MetaReplicas)(nil),             // 25: warren.v1.MetaReplicas
+	(*MetaSetTarget)(nil),            // 26: warren.v1.MetaSetTarget
+	(*MetaSetReplicas)(nil),          // 27: warren.v1.MetaSetReplicas
+	(*MetaUser)(nil),                 // 28: warren.v1.MetaUser
+	(*MetaPermission)(nil),           // 29: warren.v1.MetaPermission
+	(*MetaTopicPermission)(nil),      // 30: warren.v1.MetaTopicPermission
+	(*MetaUserLimits)(nil),           // 31: warren.v1.MetaUserLimits
+	(*MetaGroup)(nil),                // 32: warren.v1.MetaGroup
+	(*MetaOrigin)(nil),               // 33: warren.v1.MetaOrigin
+	(*MetaSnapshot)(nil),             // 34: warren.v1.MetaSnapshot
+	(*MetaLedger)(nil),               // 35: warren.v1.MetaLedger
+	nil,                              // 36: warren.v1.MetaUserLimits.LimitsEntry
 }
 var file_meta_proto_depIdxs = []int32{
 	2,  // 0: warren.v1.MetaStatusResponse.attempt:type_name -> warren.v1.MetaAttempt
@@ -2591,51 +2773,53 @@ var file_meta_proto_depIdxs = []int32{
 	17, // 5: warren.v1.MetaBatch.commands:type_name -> warren.v1.MetaCommand
 	18, // 6: warren.v1.MetaCommand.form:type_name -> warren.v1.MetaForm
 	19, // 7: warren.v1.MetaCommand.register:type_name -> warren.v1.MetaRegister
-	23, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
-	25, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
-	26, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
-	27, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
-	28, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
-	28, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
-	29, // 14: warren.v1.MetaCommand.put_topic_permission:type_name -> warren.v1.MetaTopicPermission
-	29, // 15: warren.v1.MetaCommand.delete_topic_permission:type_name -> warren.v1.MetaTopicPermission
-	30, // 16: warren.v1.MetaCommand.set_user_limits:type_name -> warren.v1.MetaUserLimits
+	24, // 8: warren.v1.MetaCommand.ensure_groups:type_name -> warren.v1.MetaEnsureGroups
+	26, // 9: warren.v1.MetaCommand.set_target:type_name -> warren.v1.MetaSetTarget
+	27, // 10: warren.v1.MetaCommand.set_replicas:type_name -> warren.v1.MetaSetReplicas
+	28, // 11: warren.v1.MetaCommand.put_user:type_name -> warren.v1.MetaUser
+	29, // 12: warren.v1.MetaCommand.put_permission:type_name -> warren.v1.MetaPermission
+	29, // 13: warren.v1.MetaCommand.delete_permission:type_name -> warren.v1.MetaPermission
+	30, // 14: warren.v1.MetaCommand.put_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	30, // 15: warren.v1.MetaCommand.delete_topic_permission:type_name -> warren.v1.MetaTopicPermission
+	31, // 16: warren.v1.MetaCommand.set_user_limits:type_name -> warren.v1.MetaUserLimits
 	21, // 17: warren.v1.MetaCommand.overlap:type_name -> warren.v1.MetaOverlap
 	20, // 18: warren.v1.MetaCommand.end:type_name -> warren.v1.MetaProcess
-	27, // 19: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
-	28, // 20: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
-	22, // 21: warren.v1.MetaRegister.node:type_name -> warren.v1.MetaNode
-	20, // 22: warren.v1.MetaRegister.alive:type_name -> warren.v1.MetaProcess
-	20, // 23: warren.v1.MetaOverlap.processes:type_name -> warren.v1.MetaProcess
-	24, // 24: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
-	35, // 25: warren.v1.MetaUserLimits.limits:type_name -> warren.v1.MetaUserLimits.LimitsEntry
-	27, // 26: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
-	28, // 27: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
-	22, // 28: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
-	31, // 29: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
-	32, // 30: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
-	29, // 31: warren.v1.MetaSnapshot.topic_permissions:type_name -> warren.v1.MetaTopicPermission
-	30, // 32: warren.v1.MetaSnapshot.user_limits:type_name -> warren.v1.MetaUserLimits
-	2,  // 33: warren.v1.MetaLedger.attempt:type_name -> warren.v1.MetaAttempt
-	0,  // 34: warren.v1.Bootstrap.Status:input_type -> warren.v1.MetaStatusRequest
-	3,  // 35: warren.v1.Bootstrap.Promise:input_type -> warren.v1.MetaPromiseRequest
-	5,  // 36: warren.v1.Bootstrap.Join:input_type -> warren.v1.MetaJoinRequest
-	7,  // 37: warren.v1.Meta.Forward:input_type -> warren.v1.MetaForwardRequest
-	9,  // 38: warren.v1.Meta.AwaitApplied:input_type -> warren.v1.MetaAwaitAppliedRequest
-	11, // 39: warren.v1.Meta.ReadIndex:input_type -> warren.v1.MetaReadIndexRequest
-	13, // 40: warren.v1.Meta.Term:input_type -> warren.v1.MetaTermRequest
-	1,  // 41: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
-	4,  // 42: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
-	6,  // 43: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
-	8,  // 44: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
-	10, // 45: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
-	12, // 46: warren.v1.Meta.ReadIndex:output_type -> warren.v1.MetaReadIndexResponse
-	14, // 47: warren.v1.Meta.Term:output_type -> warren.v1.MetaTermResponse
-	41, // [41:48] is the sub-list for method output_type
-	34, // [34:41] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	23, // 19: warren.v1.MetaCommand.maintain:type_name -> warren.v1.MetaMaintain
+	28, // 20: warren.v1.MetaForm.users:type_name -> warren.v1.MetaUser
+	29, // 21: warren.v1.MetaForm.permissions:type_name -> warren.v1.MetaPermission
+	22, // 22: warren.v1.MetaRegister.node:type_name -> warren.v1.MetaNode
+	20, // 23: warren.v1.MetaRegister.alive:type_name -> warren.v1.MetaProcess
+	20, // 24: warren.v1.MetaOverlap.processes:type_name -> warren.v1.MetaProcess
+	20, // 25: warren.v1.MetaMaintain.process:type_name -> warren.v1.MetaProcess
+	25, // 26: warren.v1.MetaEnsureGroups.sets:type_name -> warren.v1.MetaReplicas
+	36, // 27: warren.v1.MetaUserLimits.limits:type_name -> warren.v1.MetaUserLimits.LimitsEntry
+	28, // 28: warren.v1.MetaSnapshot.users:type_name -> warren.v1.MetaUser
+	29, // 29: warren.v1.MetaSnapshot.permissions:type_name -> warren.v1.MetaPermission
+	22, // 30: warren.v1.MetaSnapshot.nodes:type_name -> warren.v1.MetaNode
+	32, // 31: warren.v1.MetaSnapshot.groups:type_name -> warren.v1.MetaGroup
+	33, // 32: warren.v1.MetaSnapshot.origins:type_name -> warren.v1.MetaOrigin
+	30, // 33: warren.v1.MetaSnapshot.topic_permissions:type_name -> warren.v1.MetaTopicPermission
+	31, // 34: warren.v1.MetaSnapshot.user_limits:type_name -> warren.v1.MetaUserLimits
+	2,  // 35: warren.v1.MetaLedger.attempt:type_name -> warren.v1.MetaAttempt
+	0,  // 36: warren.v1.Bootstrap.Status:input_type -> warren.v1.MetaStatusRequest
+	3,  // 37: warren.v1.Bootstrap.Promise:input_type -> warren.v1.MetaPromiseRequest
+	5,  // 38: warren.v1.Bootstrap.Join:input_type -> warren.v1.MetaJoinRequest
+	7,  // 39: warren.v1.Meta.Forward:input_type -> warren.v1.MetaForwardRequest
+	9,  // 40: warren.v1.Meta.AwaitApplied:input_type -> warren.v1.MetaAwaitAppliedRequest
+	11, // 41: warren.v1.Meta.ReadIndex:input_type -> warren.v1.MetaReadIndexRequest
+	13, // 42: warren.v1.Meta.Term:input_type -> warren.v1.MetaTermRequest
+	1,  // 43: warren.v1.Bootstrap.Status:output_type -> warren.v1.MetaStatusResponse
+	4,  // 44: warren.v1.Bootstrap.Promise:output_type -> warren.v1.MetaPromiseResponse
+	6,  // 45: warren.v1.Bootstrap.Join:output_type -> warren.v1.MetaJoinResponse
+	8,  // 46: warren.v1.Meta.Forward:output_type -> warren.v1.MetaForwardResponse
+	10, // 47: warren.v1.Meta.AwaitApplied:output_type -> warren.v1.MetaAwaitAppliedResponse
+	12, // 48: warren.v1.Meta.ReadIndex:output_type -> warren.v1.MetaReadIndexResponse
+	14, // 49: warren.v1.Meta.Term:output_type -> warren.v1.MetaTermResponse
+	43, // [43:50] is the sub-list for method output_type
+	36, // [36:43] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2659,6 +2843,8 @@ func file_meta_proto_init() {
 		(*MetaCommand_SetUserLimits)(nil),
 		(*MetaCommand_Overlap)(nil),
 		(*MetaCommand_End)(nil),
+		(*MetaCommand_Forget)(nil),
+		(*MetaCommand_Maintain)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2666,7 +2852,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -860,17 +860,135 @@ func (x *RaftSnapshotHead) GetSize() int64 {
 	return 0
 }
 
+// RaftSnapshotBody is the payload of an entry with unsettled messages, or a part
+// of it; they come in the order of their indexes.
+type RaftSnapshotBody struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"` // that the entry was written in
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	More          bool                   `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"` // the next one goes on with it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaftSnapshotBody) Reset() {
+	*x = RaftSnapshotBody{}
+	mi := &file_raft_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaftSnapshotBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaftSnapshotBody) ProtoMessage() {}
+
+func (x *RaftSnapshotBody) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaftSnapshotBody.ProtoReflect.Descriptor instead.
+func (*RaftSnapshotBody) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RaftSnapshotBody) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RaftSnapshotBody) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *RaftSnapshotBody) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *RaftSnapshotBody) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// RaftSnapshotSettled ends the bodies. An entry that has messages by the state and
+// whose body was not sent was settled by the entries that follow, up to this one.
+type RaftSnapshotSettled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            uint64                 `protobuf:"varint,1,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaftSnapshotSettled) Reset() {
+	*x = RaftSnapshotSettled{}
+	mi := &file_raft_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaftSnapshotSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaftSnapshotSettled) ProtoMessage() {}
+
+func (x *RaftSnapshotSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaftSnapshotSettled.ProtoReflect.Descriptor instead.
+func (*RaftSnapshotSettled) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RaftSnapshotSettled) GetBy() uint64 {
+	if x != nil {
+		return x.By
+	}
+	return 0
+}
+
 type RaftSnapshotChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Head          *RaftSnapshotHead      `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Bodies        []*RaftSnapshotBody    `protobuf:"bytes,3,rep,name=bodies,proto3" json:"bodies,omitempty"`
+	Settled       *RaftSnapshotSettled   `protobuf:"bytes,4,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RaftSnapshotChunk) Reset() {
 	*x = RaftSnapshotChunk{}
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_raft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1000,7 @@ func (x *RaftSnapshotChunk) String() string {
 func (*RaftSnapshotChunk) ProtoMessage() {}
 
 func (x *RaftSnapshotChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[13]
+	mi := &file_raft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1013,7 @@ func (x *RaftSnapshotChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftSnapshotChunk.ProtoReflect.Descriptor instead.
 func (*RaftSnapshotChunk) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{13}
+	return file_raft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RaftSnapshotChunk) GetHead() *RaftSnapshotHead {
@@ -912,17 +1030,32 @@ func (x *RaftSnapshotChunk) GetData() []byte {
 	return nil
 }
 
+func (x *RaftSnapshotChunk) GetBodies() []*RaftSnapshotBody {
+	if x != nil {
+		return x.Bodies
+	}
+	return nil
+}
+
+func (x *RaftSnapshotChunk) GetSettled() *RaftSnapshotSettled {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
 type RaftSnapshotAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	Success       bool                   `protobuf:"varint,2,opt,name=success,proto3" json:"success,omitempty"`
+	Have          uint64                 `protobuf:"varint,3,opt,name=have,proto3" json:"have,omitempty"` // of the first answer: bodies up to this index are not wanted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RaftSnapshotAnswer) Reset() {
 	*x = RaftSnapshotAnswer{}
-	mi := &file_raft_proto_msgTypes[14]
+	mi := &file_raft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1067,7 @@ func (x *RaftSnapshotAnswer) String() string {
 func (*RaftSnapshotAnswer) ProtoMessage() {}
 
 func (x *RaftSnapshotAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[14]
+	mi := &file_raft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1080,7 @@ func (x *RaftSnapshotAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftSnapshotAnswer.ProtoReflect.Descriptor instead.
 func (*RaftSnapshotAnswer) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{14}
+	return file_raft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RaftSnapshotAnswer) GetTerm() uint64 {
@@ -964,6 +1097,109 @@ func (x *RaftSnapshotAnswer) GetSuccess() bool {
 	return false
 }
 
+func (x *RaftSnapshotAnswer) GetHave() uint64 {
+	if x != nil {
+		return x.Have
+	}
+	return 0
+}
+
+type RaftExpelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaftExpelRequest) Reset() {
+	*x = RaftExpelRequest{}
+	mi := &file_raft_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaftExpelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaftExpelRequest) ProtoMessage() {}
+
+func (x *RaftExpelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaftExpelRequest.ProtoReflect.Descriptor instead.
+func (*RaftExpelRequest) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RaftExpelRequest) GetGroup() uint64 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+type RaftExpelAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Expelled      bool                   `protobuf:"varint,1,opt,name=expelled,proto3" json:"expelled,omitempty"`
+	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"` // of a replica that does not lead: who does, if it knows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaftExpelAnswer) Reset() {
+	*x = RaftExpelAnswer{}
+	mi := &file_raft_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaftExpelAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaftExpelAnswer) ProtoMessage() {}
+
+func (x *RaftExpelAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaftExpelAnswer.ProtoReflect.Descriptor instead.
+func (*RaftExpelAnswer) Descriptor() ([]byte, []int) {
+	return file_raft_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RaftExpelAnswer) GetExpelled() bool {
+	if x != nil {
+		return x.Expelled
+	}
+	return false
+}
+
+func (x *RaftExpelAnswer) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
 type RaftPositionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         uint64                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -973,7 +1209,7 @@ type RaftPositionRequest struct {
 
 func (x *RaftPositionRequest) Reset() {
 	*x = RaftPositionRequest{}
-	mi := &file_raft_proto_msgTypes[15]
+	mi := &file_raft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1221,7 @@ func (x *RaftPositionRequest) String() string {
 func (*RaftPositionRequest) ProtoMessage() {}
 
 func (x *RaftPositionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[15]
+	mi := &file_raft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1234,7 @@ func (x *RaftPositionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPositionRequest.ProtoReflect.Descriptor instead.
 func (*RaftPositionRequest) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{15}
+	return file_raft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RaftPositionRequest) GetGroup() uint64 {
@@ -1018,7 +1254,7 @@ type RaftPositionAnswer struct {
 
 func (x *RaftPositionAnswer) Reset() {
 	*x = RaftPositionAnswer{}
-	mi := &file_raft_proto_msgTypes[16]
+	mi := &file_raft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1266,7 @@ func (x *RaftPositionAnswer) String() string {
 func (*RaftPositionAnswer) ProtoMessage() {}
 
 func (x *RaftPositionAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_proto_msgTypes[16]
+	mi := &file_raft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1279,7 @@ func (x *RaftPositionAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPositionAnswer.ProtoReflect.Descriptor instead.
 func (*RaftPositionAnswer) Descriptor() ([]byte, []int) {
-	return file_raft_proto_rawDescGZIP(), []int{16}
+	return file_raft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RaftPositionAnswer) GetLastLogTerm() uint64 {
@@ -1128,25 +1364,41 @@ const file_raft_proto_rawDesc = "" +
 	"\rlast_log_term\x18\x05 \x01(\x04R\vlastLogTerm\x12$\n" +
 	"\rconfiguration\x18\x06 \x01(\fR\rconfiguration\x12/\n" +
 	"\x13configuration_index\x18\a \x01(\x04R\x12configurationIndex\x12\x12\n" +
-	"\x04size\x18\b \x01(\x03R\x04size\"X\n" +
+	"\x04size\x18\b \x01(\x03R\x04size\"d\n" +
+	"\x10RaftSnapshotBody\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"%\n" +
+	"\x13RaftSnapshotSettled\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\x04R\x02by\"\xc7\x01\n" +
 	"\x11RaftSnapshotChunk\x12/\n" +
 	"\x04head\x18\x01 \x01(\v2\x1b.warren.v1.RaftSnapshotHeadR\x04head\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"B\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x123\n" +
+	"\x06bodies\x18\x03 \x03(\v2\x1b.warren.v1.RaftSnapshotBodyR\x06bodies\x128\n" +
+	"\asettled\x18\x04 \x01(\v2\x1e.warren.v1.RaftSnapshotSettledR\asettled\"V\n" +
 	"\x12RaftSnapshotAnswer\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
-	"\asuccess\x18\x02 \x01(\bR\asuccess\"+\n" +
+	"\asuccess\x18\x02 \x01(\bR\asuccess\x12\x12\n" +
+	"\x04have\x18\x03 \x01(\x04R\x04have\"(\n" +
+	"\x10RaftExpelRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\x04R\x05group\"E\n" +
+	"\x0fRaftExpelAnswer\x12\x1a\n" +
+	"\bexpelled\x18\x01 \x01(\bR\bexpelled\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\"+\n" +
 	"\x13RaftPositionRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\x04R\x05group\"^\n" +
 	"\x12RaftPositionAnswer\x12\"\n" +
 	"\rlast_log_term\x18\x01 \x01(\x04R\vlastLogTerm\x12$\n" +
-	"\x0elast_log_index\x18\x02 \x01(\x04R\flastLogIndex2\xb8\x03\n" +
+	"\x0elast_log_index\x18\x02 \x01(\x04R\flastLogIndex2\xfc\x03\n" +
 	"\x04Raft\x12<\n" +
 	"\x04Link\x12\x14.warren.v1.RaftBeats\x1a\x1a.warren.v1.RaftBeatAnswers(\x010\x01\x12E\n" +
 	"\x06Append\x12\x1a.warren.v1.RaftAppendChunk\x1a\x1b.warren.v1.RaftAppendAnswer(\x010\x01\x12=\n" +
 	"\x04Vote\x12\x1a.warren.v1.RaftVoteRequest\x1a\x19.warren.v1.RaftVoteAnswer\x12O\n" +
 	"\n" +
-	"TimeoutNow\x12 .warren.v1.RaftTimeoutNowRequest\x1a\x1f.warren.v1.RaftTimeoutNowAnswer\x12P\n" +
-	"\x0fInstallSnapshot\x12\x1c.warren.v1.RaftSnapshotChunk\x1a\x1d.warren.v1.RaftSnapshotAnswer(\x01\x12I\n" +
+	"TimeoutNow\x12 .warren.v1.RaftTimeoutNowRequest\x1a\x1f.warren.v1.RaftTimeoutNowAnswer\x12R\n" +
+	"\x0fInstallSnapshot\x12\x1c.warren.v1.RaftSnapshotChunk\x1a\x1d.warren.v1.RaftSnapshotAnswer(\x010\x01\x12@\n" +
+	"\x05Expel\x12\x1b.warren.v1.RaftExpelRequest\x1a\x1a.warren.v1.RaftExpelAnswer\x12I\n" +
 	"\bPosition\x12\x1e.warren.v1.RaftPositionRequest\x1a\x1d.warren.v1.RaftPositionAnswerB%Z#github.com/warrenmq/warren/proto;pbb\x06proto3"
 
 var (
@@ -1161,7 +1413,7 @@ func file_raft_proto_rawDescGZIP() []byte {
 	return file_raft_proto_rawDescData
 }
 
-var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_raft_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_raft_proto_goTypes = []any{
 	(*RaftBeat)(nil),              // 0: warren.v1.RaftBeat
 	(*RaftBeats)(nil),             // 1: warren.v1.RaftBeats
@@ -1176,33 +1428,41 @@ var file_raft_proto_goTypes = []any{
 	(*RaftTimeoutNowRequest)(nil), // 10: warren.v1.RaftTimeoutNowRequest
 	(*RaftTimeoutNowAnswer)(nil),  // 11: warren.v1.RaftTimeoutNowAnswer
 	(*RaftSnapshotHead)(nil),      // 12: warren.v1.RaftSnapshotHead
-	(*RaftSnapshotChunk)(nil),     // 13: warren.v1.RaftSnapshotChunk
-	(*RaftSnapshotAnswer)(nil),    // 14: warren.v1.RaftSnapshotAnswer
-	(*RaftPositionRequest)(nil),   // 15: warren.v1.RaftPositionRequest
-	(*RaftPositionAnswer)(nil),    // 16: warren.v1.RaftPositionAnswer
+	(*RaftSnapshotBody)(nil),      // 13: warren.v1.RaftSnapshotBody
+	(*RaftSnapshotSettled)(nil),   // 14: warren.v1.RaftSnapshotSettled
+	(*RaftSnapshotChunk)(nil),     // 15: warren.v1.RaftSnapshotChunk
+	(*RaftSnapshotAnswer)(nil),    // 16: warren.v1.RaftSnapshotAnswer
+	(*RaftExpelRequest)(nil),      // 17: warren.v1.RaftExpelRequest
+	(*RaftExpelAnswer)(nil),       // 18: warren.v1.RaftExpelAnswer
+	(*RaftPositionRequest)(nil),   // 19: warren.v1.RaftPositionRequest
+	(*RaftPositionAnswer)(nil),    // 20: warren.v1.RaftPositionAnswer
 }
 var file_raft_proto_depIdxs = []int32{
 	0,  // 0: warren.v1.RaftBeats.beats:type_name -> warren.v1.RaftBeat
 	2,  // 1: warren.v1.RaftBeatAnswers.answers:type_name -> warren.v1.RaftBeatAnswer
 	4,  // 2: warren.v1.RaftAppendRequest.entries:type_name -> warren.v1.RaftEntry
 	12, // 3: warren.v1.RaftSnapshotChunk.head:type_name -> warren.v1.RaftSnapshotHead
-	1,  // 4: warren.v1.Raft.Link:input_type -> warren.v1.RaftBeats
-	6,  // 5: warren.v1.Raft.Append:input_type -> warren.v1.RaftAppendChunk
-	8,  // 6: warren.v1.Raft.Vote:input_type -> warren.v1.RaftVoteRequest
-	10, // 7: warren.v1.Raft.TimeoutNow:input_type -> warren.v1.RaftTimeoutNowRequest
-	13, // 8: warren.v1.Raft.InstallSnapshot:input_type -> warren.v1.RaftSnapshotChunk
-	15, // 9: warren.v1.Raft.Position:input_type -> warren.v1.RaftPositionRequest
-	3,  // 10: warren.v1.Raft.Link:output_type -> warren.v1.RaftBeatAnswers
-	7,  // 11: warren.v1.Raft.Append:output_type -> warren.v1.RaftAppendAnswer
-	9,  // 12: warren.v1.Raft.Vote:output_type -> warren.v1.RaftVoteAnswer
-	11, // 13: warren.v1.Raft.TimeoutNow:output_type -> warren.v1.RaftTimeoutNowAnswer
-	14, // 14: warren.v1.Raft.InstallSnapshot:output_type -> warren.v1.RaftSnapshotAnswer
-	16, // 15: warren.v1.Raft.Position:output_type -> warren.v1.RaftPositionAnswer
-	10, // [10:16] is the sub-list for method output_type
-	4,  // [4:10] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	13, // 4: warren.v1.RaftSnapshotChunk.bodies:type_name -> warren.v1.RaftSnapshotBody
+	14, // 5: warren.v1.RaftSnapshotChunk.settled:type_name -> warren.v1.RaftSnapshotSettled
+	1,  // 6: warren.v1.Raft.Link:input_type -> warren.v1.RaftBeats
+	6,  // 7: warren.v1.Raft.Append:input_type -> warren.v1.RaftAppendChunk
+	8,  // 8: warren.v1.Raft.Vote:input_type -> warren.v1.RaftVoteRequest
+	10, // 9: warren.v1.Raft.TimeoutNow:input_type -> warren.v1.RaftTimeoutNowRequest
+	15, // 10: warren.v1.Raft.InstallSnapshot:input_type -> warren.v1.RaftSnapshotChunk
+	17, // 11: warren.v1.Raft.Expel:input_type -> warren.v1.RaftExpelRequest
+	19, // 12: warren.v1.Raft.Position:input_type -> warren.v1.RaftPositionRequest
+	3,  // 13: warren.v1.Raft.Link:output_type -> warren.v1.RaftBeatAnswers
+	7,  // 14: warren.v1.Raft.Append:output_type -> warren.v1.RaftAppendAnswer
+	9,  // 15: warren.v1.Raft.Vote:output_type -> warren.v1.RaftVoteAnswer
+	11, // 16: warren.v1.Raft.TimeoutNow:output_type -> warren.v1.RaftTimeoutNowAnswer
+	16, // 17: warren.v1.Raft.InstallSnapshot:output_type -> warren.v1.RaftSnapshotAnswer
+	18, // 18: warren.v1.Raft.Expel:output_type -> warren.v1.RaftExpelAnswer
+	20, // 19: warren.v1.Raft.Position:output_type -> warren.v1.RaftPositionAnswer
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_raft_proto_init() }
@@ -1216,7 +1476,7 @@ func file_raft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_proto_rawDesc), len(file_raft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

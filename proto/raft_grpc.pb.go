@@ -24,6 +24,7 @@ const (
 	Raft_Vote_FullMethodName            = "/warren.v1.Raft/Vote"
 	Raft_TimeoutNow_FullMethodName      = "/warren.v1.Raft/TimeoutNow"
 	Raft_InstallSnapshot_FullMethodName = "/warren.v1.Raft/InstallSnapshot"
+	Raft_Expel_FullMethodName           = "/warren.v1.Raft/Expel"
 	Raft_Position_FullMethodName        = "/warren.v1.Raft/Position"
 )
 
@@ -46,8 +47,13 @@ type RaftClient interface {
 	Append(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RaftAppendChunk, RaftAppendAnswer], error)
 	Vote(ctx context.Context, in *RaftVoteRequest, opts ...grpc.CallOption) (*RaftVoteAnswer, error)
 	TimeoutNow(ctx context.Context, in *RaftTimeoutNowRequest, opts ...grpc.CallOption) (*RaftTimeoutNowAnswer, error)
-	// InstallSnapshot sends one message with the head, then the data.
-	InstallSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer], error)
+	// InstallSnapshot sends the head; the receiver answers which bodies it has. Then
+	// come the bodies that the state needs beside those, settled, and the state's
+	// data, which the receiver's Raft answers.
+	InstallSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer], error)
+	// Expel asks a group's leader to take the caller out of the group's voters: its
+	// log is damaged. The answer comes when that is committed.
+	Expel(ctx context.Context, in *RaftExpelRequest, opts ...grpc.CallOption) (*RaftExpelAnswer, error)
 	// Position says how far a replica's log reaches; survivors of a leader's
 	// process ask each other before one of them stands for election.
 	Position(ctx context.Context, in *RaftPositionRequest, opts ...grpc.CallOption) (*RaftPositionAnswer, error)
@@ -107,7 +113,7 @@ func (c *raftClient) TimeoutNow(ctx context.Context, in *RaftTimeoutNowRequest, 
 	return out, nil
 }
 
-func (c *raftClient) InstallSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer], error) {
+func (c *raftClient) InstallSnapshot(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Raft_ServiceDesc.Streams[2], Raft_InstallSnapshot_FullMethodName, cOpts...)
 	if err != nil {
@@ -118,7 +124,17 @@ func (c *raftClient) InstallSnapshot(ctx context.Context, opts ...grpc.CallOptio
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Raft_InstallSnapshotClient = grpc.ClientStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer]
+type Raft_InstallSnapshotClient = grpc.BidiStreamingClient[RaftSnapshotChunk, RaftSnapshotAnswer]
+
+func (c *raftClient) Expel(ctx context.Context, in *RaftExpelRequest, opts ...grpc.CallOption) (*RaftExpelAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RaftExpelAnswer)
+	err := c.cc.Invoke(ctx, Raft_Expel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *raftClient) Position(ctx context.Context, in *RaftPositionRequest, opts ...grpc.CallOption) (*RaftPositionAnswer, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -149,8 +165,13 @@ type RaftServer interface {
 	Append(grpc.BidiStreamingServer[RaftAppendChunk, RaftAppendAnswer]) error
 	Vote(context.Context, *RaftVoteRequest) (*RaftVoteAnswer, error)
 	TimeoutNow(context.Context, *RaftTimeoutNowRequest) (*RaftTimeoutNowAnswer, error)
-	// InstallSnapshot sends one message with the head, then the data.
-	InstallSnapshot(grpc.ClientStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]) error
+	// InstallSnapshot sends the head; the receiver answers which bodies it has. Then
+	// come the bodies that the state needs beside those, settled, and the state's
+	// data, which the receiver's Raft answers.
+	InstallSnapshot(grpc.BidiStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]) error
+	// Expel asks a group's leader to take the caller out of the group's voters: its
+	// log is damaged. The answer comes when that is committed.
+	Expel(context.Context, *RaftExpelRequest) (*RaftExpelAnswer, error)
 	// Position says how far a replica's log reaches; survivors of a leader's
 	// process ask each other before one of them stands for election.
 	Position(context.Context, *RaftPositionRequest) (*RaftPositionAnswer, error)
@@ -176,8 +197,11 @@ func (UnimplementedRaftServer) Vote(context.Context, *RaftVoteRequest) (*RaftVot
 func (UnimplementedRaftServer) TimeoutNow(context.Context, *RaftTimeoutNowRequest) (*RaftTimeoutNowAnswer, error) {
 	return nil, status.Error(codes.Unimplemented, "method TimeoutNow not implemented")
 }
-func (UnimplementedRaftServer) InstallSnapshot(grpc.ClientStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]) error {
+func (UnimplementedRaftServer) InstallSnapshot(grpc.BidiStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]) error {
 	return status.Error(codes.Unimplemented, "method InstallSnapshot not implemented")
+}
+func (UnimplementedRaftServer) Expel(context.Context, *RaftExpelRequest) (*RaftExpelAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Expel not implemented")
 }
 func (UnimplementedRaftServer) Position(context.Context, *RaftPositionRequest) (*RaftPositionAnswer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Position not implemented")
@@ -258,7 +282,25 @@ func _Raft_InstallSnapshot_Handler(srv interface{}, stream grpc.ServerStream) er
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Raft_InstallSnapshotServer = grpc.ClientStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]
+type Raft_InstallSnapshotServer = grpc.BidiStreamingServer[RaftSnapshotChunk, RaftSnapshotAnswer]
+
+func _Raft_Expel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RaftExpelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RaftServer).Expel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Raft_Expel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RaftServer).Expel(ctx, req.(*RaftExpelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Raft_Position_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RaftPositionRequest)
@@ -294,6 +336,10 @@ var Raft_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Raft_TimeoutNow_Handler,
 		},
 		{
+			MethodName: "Expel",
+			Handler:    _Raft_Expel_Handler,
+		},
+		{
 			MethodName: "Position",
 			Handler:    _Raft_Position_Handler,
 		},
@@ -314,6 +360,7 @@ var Raft_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "InstallSnapshot",
 			Handler:       _Raft_InstallSnapshot_Handler,
+			ServerStreams: true,
 			ClientStreams: true,
 		},
 	},

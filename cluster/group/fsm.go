@@ -12,18 +12,32 @@ import (
 	"github.com/warrenmq/warren/broker/queue"
 )
 
-// fsm applies a group's entries. It implements raft.BatchingFSM.
+// fsm applies a group's entries. It implements raft.BatchingFSM, and log.Live.
 type fsm struct {
 	group   uint64
 	entries Entries
 	applied func(group uint64, touched []queue.ID)
+	growth  *growth
+	damaged func(error) // must not block
+	refused error       // why the last Restore failed: of Raft's goroutine that restores
 
-	mu    sync.Mutex
-	state *queue.State
+	mu      sync.Mutex
+	state   *queue.State
+	last    uint64 // the entry that was applied last: of those that Raft hands on
+	awaited awaited
 }
 
-func newFSM(group uint64, entries Entries, applied func(uint64, []queue.ID)) *fsm {
-	return &fsm{group: group, entries: entries, applied: applied, state: queue.NewState()}
+// awaited are entries that have unsettled messages by a state that was restored,
+// and no body: they were settled by what follows the snapshot, and reclaimed, on the
+// node that sent it, or here before a restart. No message is read before that is
+// applied: only a leader reads, who has applied all that was ever committed.
+type awaited struct {
+	settledBy uint64 // once this entry is applied nothing may be missing
+	entries   []uint64
+}
+
+func newFSM(group uint64, entries Entries, g *growth, applied func(uint64, []queue.ID), damaged func(error)) *fsm {
+	return &fsm{group: group, entries: entries, growth: g, applied: applied, damaged: damaged, state: queue.NewState()}
 }
 
 func (f *fsm) locked(look func(*queue.State)) {
@@ -41,6 +55,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	var touched []queue.ID
 	f.mu.Lock()
 	for i, l := range logs {
+		f.last = l.Index
+		f.growth.add(l.Index, len(l.Data))
 		if l.Type != raft.LogCommand {
 			continue
 		}
@@ -54,22 +70,79 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		answers[i] = list
 		touched = append(touched, changed...)
 	}
+	err := f.arrived()
 	f.mu.Unlock()
+	if err != nil {
+		f.damaged(err)
+	}
 	if len(touched) > 0 {
 		f.applied(f.group, touched)
 	}
+	f.growth.tell()
 	return answers
 }
 
-// A snapshot is magic and version, the length of the state, the state in
-// broker/queue's encoding, and the number of bodies that follow: none in one
-// that stays on its node, whose log has them.
+// arrived looks whether what is awaited has been settled, once it must have been.
+// The caller holds mu.
+func (f *fsm) arrived() error {
+	if f.awaited.settledBy == 0 || f.last < f.awaited.settledBy {
+		return nil
+	}
+	return f.complete()
+}
+
+// caughtUp says that all entries that were ever committed are applied.
+func (f *fsm) caughtUp() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.complete()
+}
+
+// complete looks whether nothing is missing any more. The caller holds mu.
+func (f *fsm) complete() error {
+	missing := f.awaited.entries
+	f.awaited = awaited{}
+	for _, index := range missing {
+		if f.lives(index) {
+			return fmt.Errorf("group %d: %w: entry %d has messages and no body", f.group, errSnapshot, index)
+		}
+	}
+	return nil
+}
+
+// lives tells whether an entry has an unsettled message. The caller holds mu.
+func (f *fsm) lives(index uint64) (lives bool) {
+	f.state.LiveEntries(index, index, func(uint64, []uint32) bool {
+		lives = true
+		return false
+	})
+	return lives
+}
+
+// LiveEntries implements log.Live. What was not applied yet is all needed, whatever
+// it is: bodies come before the snapshot that they belong to.
+func (f *fsm) LiveEntries(first, last uint64, yield func(index uint64, ordinals []uint32) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	more := true
+	if first <= f.last {
+		f.state.LiveEntries(first, min(last, f.last), func(index uint64, ordinals []uint32) bool {
+			more = yield(index, ordinals)
+			return more
+		})
+	}
+	for index := max(first, f.last+1); more && index <= last; index++ {
+		more = yield(index, nil)
+	}
+}
+
+// A snapshot is magic and version, the index of the entry that was applied last,
+// the length of the state, and the state in broker/queue's encoding. Bodies are
+// not in it: they are in the log of the node that took it.
 const (
-	snapshotMagic   = "WGS\x01"
-	maxStateBytes   = 1 << 32
-	snapshotHead    = len(snapshotMagic) + 8
-	snapshotNoBody  = 0
-	snapshotTrailer = 8
+	snapshotMagic = "WGS\x02"
+	snapshotHead  = len(snapshotMagic) + 16
+	maxStateBytes = 1 << 32
 )
 
 var errSnapshot = errors.New("unreadable snapshot")
@@ -78,56 +151,96 @@ var errSnapshot = errors.New("unreadable snapshot")
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := append(make([]byte, 0, 4096), snapshotMagic...)
+	b := append(make([]byte, 0, snapshotHead+f.growth.expected()), snapshotMagic...)
+	b = binary.LittleEndian.AppendUint64(b, f.last)
 	b = binary.LittleEndian.AppendUint64(b, 0)
 	b = f.state.AppendSnapshot(b)
-	binary.LittleEndian.PutUint64(b[len(snapshotMagic):], uint64(len(b)-snapshotHead))
-	return snapshot(binary.LittleEndian.AppendUint64(b, snapshotNoBody)), nil
+	binary.LittleEndian.PutUint64(b[snapshotHead-8:], uint64(len(b)-snapshotHead))
+	return &snapshot{data: b, at: f.growth.now(), growth: f.growth}, nil
 }
 
-// Restore replaces the state by a snapshot's.
+// Restore replaces the state by a snapshot's. It reads no bodies, but looks whether
+// they are there.
 func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
-	head := make([]byte, snapshotHead)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return fmt.Errorf("group %d: %w: %w", f.group, errSnapshot, err)
-	}
-	size := binary.LittleEndian.Uint64(head[len(snapshotMagic):])
-	if string(head[:len(snapshotMagic)]) != snapshotMagic || size > maxStateBytes {
-		return fmt.Errorf("group %d: %w: not of version 1", f.group, errSnapshot)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, int64(size)+snapshotTrailer))
+	f.refused = f.restore(r)
+	return f.refused
+}
+
+func (f *fsm) restore(r io.Reader) error {
+	state, last, size, err := readSnapshot(r)
 	if err != nil {
-		return fmt.Errorf("group %d: %w: %w", f.group, errSnapshot, err)
+		return fmt.Errorf("group %d: %w", f.group, err)
 	}
-	if uint64(len(b)) != size+snapshotTrailer {
-		return fmt.Errorf("group %d: %w: %d bytes of %d", f.group, errSnapshot, len(b), size+snapshotTrailer)
-	}
-	if n := binary.LittleEndian.Uint64(b[size:]); n != snapshotNoBody {
-		return fmt.Errorf("group %d: %w: it carries %d bodies, which this version cannot adopt", f.group, errSnapshot, n)
-	}
-	state, err := queue.RestoreState(b[:size])
-	if err != nil {
-		return fmt.Errorf("group %d: %w: %w", f.group, errSnapshot, err)
-	}
-	if index, live := state.OldestLive(); live {
-		if _, err := f.entries.Payload(index); err != nil {
-			return fmt.Errorf("group %d: %w: it needs entry %d: %w", f.group, errSnapshot, index, err)
-		}
+	var missing []uint64
+	for w := (window{next: 1, last: last}); w.more(); {
+		w.visit(state, func(index uint64, _ []uint32) {
+			if !f.entries.Has(index) {
+				missing = append(missing, index)
+			}
+		})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.state = state
+	if len(missing) > 0 && f.awaited.settledBy <= last {
+		return fmt.Errorf("group %d: %w: it needs entry %d, and %d others that are not in the log",
+			f.group, errSnapshot, missing[0], len(missing)-1)
+	}
+	f.state, f.last, f.awaited.entries = state, last, missing
+	f.growth.restored(last, size)
+	return f.arrived()
+}
+
+// await notes that a state to be restored may count messages whose entries are not
+// here, until it has come to settledBy.
+func (f *fsm) await(settledBy uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if settledBy > f.last {
+		f.awaited.settledBy = max(f.awaited.settledBy, settledBy)
+	}
+}
+
+func readSnapshot(r io.Reader) (state *queue.State, last uint64, bytes int, err error) {
+	head := make([]byte, snapshotHead)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, 0, 0, fmt.Errorf("%w: %w", errSnapshot, err)
+	}
+	last = binary.LittleEndian.Uint64(head[len(snapshotMagic):])
+	size := binary.LittleEndian.Uint64(head[snapshotHead-8:])
+	if string(head[:len(snapshotMagic)]) != snapshotMagic || size > maxStateBytes {
+		return nil, 0, 0, fmt.Errorf("%w: not of version 2", errSnapshot)
+	}
+	b, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("%w: %w", errSnapshot, err)
+	}
+	if uint64(len(b)) != size {
+		return nil, 0, 0, fmt.Errorf("%w: %d bytes of %d", errSnapshot, len(b), size)
+	}
+	if state, err = queue.RestoreState(b); err != nil {
+		return nil, 0, 0, fmt.Errorf("%w: %w", errSnapshot, err)
+	}
+	return state, last, len(b), nil
+}
+
+type snapshot struct {
+	data   []byte
+	at     mark
+	growth *growth
+}
+
+// Persist writes the snapshot and says how much of the log Raft is to keep, which
+// looks at that right afterwards.
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(s.data); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.growth.taken(s.at, len(s.data))
 	return nil
 }
 
-type snapshot []byte
-
-func (s snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := sink.Write(s); err != nil {
-		return errors.Join(err, sink.Cancel())
-	}
-	return sink.Close()
-}
-
-func (s snapshot) Release() {}
+func (s *snapshot) Release() {}

@@ -31,11 +31,15 @@ type Group struct {
 	host      *Host
 	raft      *raft.Raft
 	fsm       *fsm
+	growth    *growth
+	holds     holds
 	entries   Entries
+	stable    raft.StableStore
 	transport Transport
 	logger    *slog.Logger
 	changes   chan bool // Raft's NotifyCh
 	transfers transfers
+	learners  learners
 	retire    context.CancelFunc // ends run; guarded by the host's mu, nil before it runs
 
 	proposing sync.Mutex // keeps proposals in the order of their futures
@@ -209,6 +213,7 @@ func (g *Group) run(ctx context.Context) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(g.answer)
+	parts.Go(func() { g.takeSnapshots(ctx) })
 	for leads := false; ; {
 		if !leads {
 			select {
@@ -258,6 +263,10 @@ func (g *Group) lead(ctx context.Context) {
 		case <-time.After(barrierPause):
 		}
 	}
+	if err := g.fsm.caughtUp(); err != nil {
+		g.fsm.damaged(err)
+		return
+	}
 	term := g.raft.CurrentTerm()
 	g.logger.Info("leading", "term", term)
 	defer g.logger.Info("leading no more", "term", term)
@@ -267,7 +276,8 @@ func (g *Group) lead(ctx context.Context) {
 	g.host.cfg.Lead(ctx, g, term)
 }
 
-// stop hands the leadership over, if this node has it, and shuts Raft down.
+// stop hands the leadership over, if this node has it, takes a last snapshot, and
+// shuts Raft down.
 func (g *Group) stop() error {
 	g.transport.Yield(true)
 	if g.raft.State() == raft.Leader {
@@ -281,6 +291,7 @@ func (g *Group) stop() error {
 	if retire != nil {
 		retire()
 	}
+	g.lastSnapshot()
 	g.proposing.Lock()
 	g.stopping = true
 	g.proposing.Unlock()

@@ -141,6 +141,7 @@ func TestConfirmedSurvivesEveryLeadersDeath(t *testing.T) {
 func TestAllKilledAtOnceComeBackWithEverything(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.limits.Entries = 512
 		ps := w.startThree()
 		l := awaitLeading(t, ps)
 		mustPropose(t, l, configure)
@@ -175,6 +176,7 @@ func TestAllKilledAtOnceComeBackWithEverything(t *testing.T) {
 func TestDeadLettersSurviveTheDeathOfAll(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.limits.Entries = 512
 		ps := w.startThree()
 		l := awaitLeading(t, ps)
 		mustPropose(t, l, queue.EncodeCommands(queue.Configure{Queue: theQueue, Settings: queue.Settings{
@@ -300,12 +302,12 @@ func TestReplicasMoveOneStepAtATime(t *testing.T) {
 		added := w.start("d@1", three...)
 		target := []string{l.id, without(ps, l)[1].id, "d@1"}
 		await(t, "the move", 30*time.Second, func() bool {
-			replicas, err := l.group.Move(t.Context(), target)
+			err := l.group.Move(t.Context(), target, nil)
 			if err != nil && !errors.Is(err, ErrMoving) {
 				t.Fatalf("Move: %v", err)
 			}
-			if len(replicas) < 3 {
-				t.Fatalf("only %v vote", replicas)
+			if s := l.group.Status(); len(s.Replicas) < 3 {
+				t.Fatalf("only %v vote", s.Replicas)
 			}
 			return err == nil
 		})

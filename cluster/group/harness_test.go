@@ -1,9 +1,11 @@
 package group
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -33,11 +35,12 @@ const (
 type disk struct {
 	fs        *memfs.FS
 	stable    *raft.InmemStore
-	snapshots raft.SnapshotStore
+	snapshots *shelf
+	adopted   *adopted
 }
 
 func newDisk(seed uint64) *disk {
-	return &disk{fs: memfs.New(seed), stable: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
+	return &disk{fs: memfs.New(seed), stable: raft.NewInmemStore(), snapshots: &shelf{}, adopted: &adopted{gone: make(map[uint64]bool)}}
 }
 
 // world is a network with nodes that host groups.
@@ -49,12 +52,17 @@ type world struct {
 	mu        sync.Mutex
 	preferred string
 
+	limits   SnapshotLimits
+	rate     int64 // of snapshots
+	segments int64
+	replicas []string // whom a damaged replica asks
+
 	sockets   bool // real ones, and the log in memory without a disk below it
 	addresses sync.Map
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t: t, network: memconn.New(), disks: make(map[string]*disk)}
+	return &world{t: t, network: memconn.New(), disks: make(map[string]*disk), segments: 1 << 20, replicas: three}
 }
 
 func (w *world) prefer(id string) {
@@ -63,13 +71,109 @@ func (w *world) prefer(id string) {
 	w.preferred = id
 }
 
-// entries is a log in memory.
+// entries is a log in memory, for benchmarks: nothing is adopted, and what Raft
+// releases is gone.
 type entries struct{ *raft.InmemStore }
 
 func (e entries) Payload(index uint64) ([]byte, error) {
+	_, b, err := e.Body(index)
+	return b, err
+}
+
+func (e entries) Body(index uint64) (uint64, []byte, error) {
 	var l raft.Log
 	err := e.GetLog(index, &l)
-	return l.Data, err
+	return l.Term, l.Data, err
+}
+
+func (e entries) Has(index uint64) bool {
+	_, _, err := e.Body(index)
+	return err == nil
+}
+
+func (e entries) Adopt(uint64, uint64, []byte) error { return errors.ErrUnsupported }
+func (e entries) SyncAdopted() error                 { return errors.ErrUnsupported }
+func (e entries) SetLive(log.Live)                   {}
+
+// shelf keeps snapshots in memory.
+type shelf struct {
+	mu    sync.Mutex
+	taken []*shelved // newest first
+	last  int
+}
+
+type shelved struct {
+	meta raft.SnapshotMeta
+	data []byte
+}
+
+func (s *shelf) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	return &shelfSink{shelf: s, shelved: shelved{meta: raft.SnapshotMeta{
+		Version: v, ID: fmt.Sprint(s.last), Index: index, Term: term, Configuration: c, ConfigurationIndex: cIndex,
+	}}}, nil
+}
+
+func (s *shelf) List() (list []*raft.SnapshotMeta, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.taken {
+		meta := t.meta
+		list = append(list, &meta)
+	}
+	return list, nil
+}
+
+func (s *shelf) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.taken {
+		if t.meta.ID == id {
+			meta := t.meta
+			return &meta, io.NopCloser(bytes.NewReader(t.data)), nil
+		}
+	}
+	return nil, nil, errors.New("no such snapshot")
+}
+
+func (s *shelf) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = nil
+}
+
+type shelfSink struct {
+	shelf *shelf
+	shelved
+	over bool
+}
+
+func (k *shelfSink) ID() string { return k.meta.ID }
+
+func (k *shelfSink) Cancel() error {
+	k.over = true
+	return nil
+}
+
+func (k *shelfSink) Write(b []byte) (int, error) {
+	k.data = append(k.data, b...)
+	return len(b), nil
+}
+
+func (k *shelfSink) Close() error {
+	if k.over {
+		return nil
+	}
+	k.over = true
+	k.meta.Size = int64(len(k.data))
+	k.shelf.mu.Lock()
+	defer k.shelf.mu.Unlock()
+	done := k.shelved
+	k.shelf.taken = append([]*shelved{&done}, k.shelf.taken...)
+	k.shelf.taken = k.shelf.taken[:min(2, len(k.shelf.taken))]
+	return nil
 }
 
 func (w *world) listen(id string) (net.Listener, error) {
@@ -109,6 +213,7 @@ type process struct {
 	id        string
 	host      *Host
 	group     *Group
+	log       *log.Log
 	leads     atomic.Int64 // Leads under way
 	led       atomic.Int64 // Leads begun
 	resigned  atomic.Int64 // while it led
@@ -141,21 +246,33 @@ func (w *world) start(id string, initial ...string) *process {
 	w.check(err)
 	conns, err := peer.NewConns(peer.ConnsConfig{Identity: identity, Resolver: w, Dial: w.dialer(id), Logger: quiet})
 	w.check(err)
-	transports, err := peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: conns, Logger: quiet}, server)
+	transports, err := peer.NewTransports(peer.TransportsConfig{Identity: identity, Conns: conns, SnapshotRate: w.rate, Logger: quiet}, server)
 	w.check(err)
-	shared, err := log.Open(d.fs, "log", log.Config{SegmentBytes: 1 << 20, Logger: quiet})
+	shared, err := log.Open(d.fs, "log", log.Config{
+		SegmentBytes: w.segments, Thin: queue.Thin, Logger: quiet,
+		OnCorrupt: func(id uint64, cause error) { go p.host.Rebuild(id, cause) },
+	})
 	w.check(err)
+	p.log = shared
 	p.host, err = NewHost(Config{
 		Self: id,
 		Entries: func(g uint64) (Entries, error) {
 			if w.sockets {
 				return entries{raft.NewInmemStore()}, nil
 			}
-			return shared.Group(g), nil
+			return &reclaiming{Group: shared.Group(g), adopted: d.adopted}, nil
 		},
-		Stable:    func(uint64) (raft.StableStore, error) { return d.stable, nil },
-		Snapshots: func(uint64) (raft.SnapshotStore, error) { return d.snapshots, nil },
-		Transport: func(g uint64) Transport { return transport{transports.Transport(g)} },
+		Stable:         func(uint64) (raft.StableStore, error) { return d.stable, nil },
+		Snapshots:      func(uint64) (raft.SnapshotStore, error) { return d.snapshots, nil },
+		Transport:      func(g uint64) Transport { return transport{transports.Transport(g)} },
+		SnapshotLimits: w.limits,
+		Replicas:       func(uint64) []string { return w.replicas },
+		Expel:          transports.Expel,
+		Wipe: func(id uint64) error {
+			d.snapshots.clear()
+			d.adopted.drop()
+			return shared.DropGroup(id)
+		},
 		Lead: func(ctx context.Context, _ *Group, _ uint64) {
 			p.led.Add(1)
 			p.leads.Add(1)
@@ -359,3 +476,5 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 }
 
 var notLeading = func(err error) bool { return errors.Is(err, leader.ErrNotLeading) }
+
+func reader(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -12,14 +13,24 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/peer"
 )
 
-// Entries is a group's part of the shared log.
+// Entries is a group's part of the shared log; what its methods mean stands there.
 type Entries interface {
 	raft.LogStore
 	// Payload is the data of an entry, also of one that Raft has released. It is immutable.
 	Payload(index uint64) ([]byte, error)
+	// Body is Payload with the entry's term; raft.ErrLogNotFound: it was reclaimed.
+	Body(index uint64) (term uint64, payload []byte, err error)
+	// Has tells whether there is such a Body, without reading it.
+	Has(index uint64) bool
+	// Adopt stores a Body that came from elsewhere; it is durable after SyncAdopted.
+	Adopt(index, term uint64, payload []byte) error
+	SyncAdopted() error
+	// SetLive says whom to ask which released entries are still needed.
+	SetLive(log.Live)
 }
 
 // Transport carries a group's Raft traffic. Its addresses are ServerIDs.
@@ -33,6 +44,10 @@ type Transport interface {
 	Yield(bool)
 	// LastIndex is how far a follower's log reached, and when that was asked.
 	LastIndex(serverID string) (index uint64, at time.Time)
+	// Carry says whose bodies go with snapshots, OnExpel who takes replicas out of
+	// the group, both before raft.NewRaft.
+	Carry(peer.Bodies)
+	OnExpel(func(serverID string) error)
 }
 
 // Config is what a Host needs. Fields without a default are required.
@@ -51,9 +66,17 @@ type Config struct {
 	Resign func(ctx context.Context, group uint64) (stay func())
 	// Applied hears which queues an entry touched; it must not block.
 	Applied func(group uint64, touched []queue.ID)
+	// Replicas lists the nodes that may lead a group; Expel asks one of them to take
+	// this node out of its voters. Without them a damaged replica stays closed.
+	Replicas func(group uint64) []string
+	Expel    func(ctx context.Context, serverID string, group uint64) error
+	// Wipe makes all void that is kept of a group: its log and its snapshots, but not
+	// its votes and terms.
+	Wipe func(group uint64) error
 	// Preferred names the node that should lead a group; "" when that is not known.
 	Preferred func(group uint64) string
 
+	SnapshotLimits   SnapshotLimits
 	HeartbeatTimeout time.Duration // default 1 s; a silent leader is replaced within twice that and an election
 	Logger           *slog.Logger  // default slog.Default()
 }
@@ -85,9 +108,13 @@ type Host struct {
 	mu      sync.Mutex
 	groups  map[uint64]*Group
 	opening map[uint64]bool
-	ctx     context.Context // of Run; nil before
+	leaving map[uint64]*leaving // replicas that are given up
+	gone    map[uint64]bool     // there is nothing of these groups here
+	ctx     context.Context     // of Run; nil before
 	lives   sync.WaitGroup
 	moving  sync.Mutex // one transfer of leadership at a time
+
+	yields bool // Yield's; under mu
 }
 
 // NewHost makes a host without groups.
@@ -107,7 +134,18 @@ func NewHost(cfg Config) (*Host, error) {
 	if cfg.Preferred == nil {
 		cfg.Preferred = func(uint64) string { return "" }
 	}
-	return &Host{cfg: cfg, logger: cfg.Logger, groups: make(map[uint64]*Group), opening: make(map[uint64]bool)}, nil
+	if cfg.Replicas == nil || cfg.Expel == nil {
+		cfg.Replicas = func(uint64) []string { return nil }
+	}
+	if cfg.Wipe == nil {
+		cfg.Wipe = func(uint64) error { return errCannotWipe }
+	}
+	cfg.SnapshotLimits = cfg.SnapshotLimits.withDefaults()
+	return &Host{
+		cfg: cfg, logger: cfg.Logger,
+		groups: make(map[uint64]*Group), opening: make(map[uint64]bool),
+		leaving: make(map[uint64]*leaving), gone: make(map[uint64]bool),
+	}, nil
 }
 
 // Run serves the groups until ctx ends, then hands leaderships over and stops them.
@@ -116,6 +154,9 @@ func (h *Host) Run(ctx context.Context) error {
 	h.ctx = ctx
 	for _, g := range h.groups {
 		h.live(g)
+	}
+	for id, l := range h.leaving {
+		h.leave(id, l)
 	}
 	h.mu.Unlock()
 	<-ctx.Done()
@@ -174,18 +215,27 @@ func (h *Host) Leader(id uint64) (serverID string, hosted bool) {
 
 // Ensure opens a group here, unless it is open. Where it has no state yet it
 // starts with the configuration initial if this node is in it; a node that is
-// not waits to be added by the leader.
+// not waits to be added by the leader. A replica whose data is damaged is given
+// up and rebuilt by the others.
 func (h *Host) Ensure(id uint64, initial []string) error {
 	h.mu.Lock()
-	if h.groups[id] != nil || h.opening[id] {
+	if l := h.leaving[id]; l != nil {
+		l.reopen = true
+	}
+	if h.groups[id] != nil || h.opening[id] || h.leaving[id] != nil || h.ctx != nil && h.ctx.Err() != nil {
 		defer h.mu.Unlock()
 		return nil
 	}
+	delete(h.gone, id)
 	h.opening[id] = true
 	h.mu.Unlock()
 	g, err := h.open(id, initial) // reads the disk
 	h.mu.Lock()
 	delete(h.opening, id)
+	if errors.Is(err, errDamaged) {
+		h.mu.Unlock()
+		return h.Rebuild(id, err)
+	}
 	if err != nil {
 		h.mu.Unlock()
 		return fmt.Errorf("open group %d: %w", id, err)
@@ -196,6 +246,7 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 	}
 	defer h.mu.Unlock()
 	h.groups[id] = g
+	g.transport.Yield(h.yields)
 	if h.ctx != nil {
 		h.live(g)
 	}
@@ -213,15 +264,18 @@ func (h *Host) live(g *Group) {
 	})
 }
 
-// Retire stops this node's replica of a group, whose log is damaged: it must
-// not vote, nor serve, with a log that it cannot read.
+// Retire stops this node's replica of a group.
 func (h *Host) Retire(id uint64) error {
 	h.mu.Lock()
 	g := h.groups[id]
 	delete(h.groups, id)
-	if g == nil || g.retire == nil || h.ctx.Err() != nil {
+	if g == nil || h.ctx != nil && h.ctx.Err() != nil {
 		h.mu.Unlock()
 		return nil
+	}
+	if g.retire == nil { // the host does not run yet, nor does the group
+		h.mu.Unlock()
+		return g.stop()
 	}
 	g.retire()
 	h.mu.Unlock()
@@ -229,11 +283,20 @@ func (h *Host) Retire(id uint64) error {
 }
 
 func (h *Host) open(id uint64, initial []string) (*Group, error) {
-	entries, err := h.cfg.Entries(id)
+	stable, err := h.cfg.Stable(id)
 	if err != nil {
 		return nil, err
 	}
-	stable, err := h.cfg.Stable(id)
+	step, err := storedNumber(stable, keyLeaving)
+	switch {
+	case err != nil:
+		return nil, err
+	case step == stepMarked || step == stepExpelled:
+		return nil, fmt.Errorf("%w: it is being given up", errDamaged)
+	case step == stepWiped:
+		initial = nil
+	}
+	entries, err := h.cfg.Entries(id)
 	if err != nil {
 		return nil, err
 	}
@@ -242,28 +305,42 @@ func (h *Host) open(id uint64, initial []string) (*Group, error) {
 		return nil, err
 	}
 	g := &Group{
-		id: id, host: h, entries: entries, transport: h.cfg.Transport(id),
+		id: id, host: h, entries: entries, stable: stable, transport: h.cfg.Transport(id),
 		logger:    h.logger.With("group", id),
 		changes:   make(chan bool, 16),
 		proposals: make(chan proposal, maxProposals),
 		closed:    make(chan struct{}),
 	}
-	g.fsm = newFSM(id, entries, h.cfg.Applied)
-	conf := h.raftConfig(g)
-	if slices.Contains(initial, h.cfg.Self) {
-		if err := g.firstConfiguration(stable, snapshots, initial); err != nil {
-			return nil, err
-		}
+	g.growth = newGrowth(h.cfg.SnapshotLimits, g.trail)
+	g.fsm = newFSM(id, entries, g.growth, h.cfg.Applied, func(err error) { go h.Rebuild(id, err) })
+	if err := g.prepare(snapshots, initial); err != nil {
+		return nil, err
 	}
-	g.raft, err = raft.NewRaft(conf, g.fsm, entries, stable, snapshots, g.transport)
-	if err != nil {
+	g.transport.Carry(&cargo{group: g})
+	g.transport.OnExpel(g.expel)
+	if err := g.start(h.raftConfig(g), snapshots); err != nil {
 		if c, ok := g.transport.(raft.WithClose); ok {
 			c.Close()
 		}
 		return nil, err
 	}
 	g.transport.Attach(g.raft)
+	g.entries.SetLive(g.fsm)
 	return g, nil
+}
+
+// start starts Raft, which panics over an entry that it cannot read, and gives up
+// when it can restore no snapshot.
+func (g *Group) start(conf *raft.Config, snapshots raft.SnapshotStore) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		} else if err != nil && g.fsm.refused != nil {
+			err = fmt.Errorf("%w: %w: %w", errDamaged, err, g.fsm.refused)
+		}
+	}()
+	g.raft, err = raft.NewRaft(conf, g.fsm, g.entries, g.stable, snapshots, g.transport)
+	return err
 }
 
 // raftConfig is how Raft runs a group.
@@ -278,12 +355,10 @@ func (h *Host) raftConfig(g *Group) *raft.Config {
 	conf.CommitTimeout = 2 * h.cfg.HeartbeatTimeout
 	conf.MaxAppendEntries = 64 // of batches up to 256 KiB
 	conf.BatchApplyCh = true
-	// hashicorp/raft reads every entry after the latest snapshot when it starts,
-	// payload and all: frequent snapshots, which are small, keep starts short.
-	conf.SnapshotInterval = 10 * time.Second
-	conf.SnapshotThreshold = 512
-	conf.ShutdownOnRemove = false  // the host stops groups
-	conf.TrailingLogs = ^uint64(0) // bodies are in the log: it is never cut by Raft
+	conf.SnapshotInterval = never // the group asks for them
+	conf.SnapshotThreshold = math.MaxUint64
+	conf.TrailingLogs = math.MaxUint64 // until the first snapshot
+	conf.ShutdownOnRemove = false      // the host stops groups
 	conf.NoLegacyTelemetry = true
 	conf.NotifyCh = g.changes
 	conf.Logger = peer.RaftLogger(g.logger)
@@ -293,7 +368,7 @@ func (h *Host) raftConfig(g *Group) *raft.Config {
 // firstConfiguration gives a group without any state the servers it was created
 // with. raft.BootstrapCluster would refuse for ever after a crash between its
 // two writes: the term, then the entry.
-func (g *Group) firstConfiguration(stable raft.StableStore, snapshots raft.SnapshotStore, initial []string) error {
+func (g *Group) firstConfiguration(snapshots raft.SnapshotStore, initial []string) error {
 	last, err := g.entries.LastIndex()
 	if err != nil || last > 0 {
 		return err
@@ -302,8 +377,8 @@ func (g *Group) firstConfiguration(stable raft.StableStore, snapshots raft.Snaps
 	if err != nil || len(taken) > 0 {
 		return err
 	}
-	term, err := stable.GetUint64(keyTerm)
-	if err != nil && err.Error() != errNotFound {
+	term, err := storedNumber(g.stable, keyTerm)
+	if err != nil {
 		return err
 	}
 	if term > 1 {
@@ -313,7 +388,7 @@ func (g *Group) firstConfiguration(stable raft.StableStore, snapshots raft.Snaps
 	for _, id := range initial {
 		first.Servers = append(first.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
 	}
-	if err := stable.SetUint64(keyTerm, 1); err != nil {
+	if err := g.stable.SetUint64(keyTerm, 1); err != nil {
 		return err
 	}
 	return g.entries.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(first)})

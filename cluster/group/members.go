@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -77,46 +78,102 @@ func (g *Group) isVoter(id string) bool {
 // ErrMoving says that a change of replicas is not finished: ask again.
 var ErrMoving = errors.New("replicas are being moved")
 
-// Move brings the group, which is led here, one step nearer to the replicas
-// target: what is missing is added without a vote and gets one once it has
-// caught up, then what is not in target is removed. It returns the replicas
-// the group has, and ErrMoving while there is more to do.
-func (g *Group) Move(ctx context.Context, target []string) ([]string, error) {
+// learners remembers since when a leader has seen each non-voter. It belongs to who
+// calls Move.
+type learners struct {
+	term  uint64
+	since map[string]time.Time
+}
+
+// seen notes the non-voters of a term and forgets those that are none any more.
+func (l *learners) seen(term uint64, now []string) {
+	if l.term != term || l.since == nil {
+		l.term, l.since = term, make(map[string]time.Time)
+	}
+	maps.DeleteFunc(l.since, func(id string, _ time.Time) bool { return !slices.Contains(now, id) })
+	for _, id := range now {
+		if _, known := l.since[id]; !known {
+			l.since[id] = time.Now()
+		}
+	}
+}
+
+// learned tells whether a non-voter has caught up, by what it answered as one: what it
+// said as a voter whose log is lost since does not count.
+func (g *Group) learned(id string) bool {
+	since, known := g.learners.since[id]
+	_, at := g.transport.LastIndex(id)
+	return known && at.After(since) && g.follows(id)
+}
+
+// Move brings the group, which is led here, one step nearer to the replicas target:
+// those that are gone for good are removed, what is missing is added without a vote and
+// gets one once it has caught up, then what is not in target is removed. It returns
+// ErrMoving while there is more to do. Nobody else may call it at the same time.
+func (g *Group) Move(ctx context.Context, target, gone []string) error {
 	if len(target) == 0 || g.raft.State() != raft.Leader {
-		return nil, nil
+		return nil
 	}
 	s := g.Status()
+	g.learners.seen(s.Term, s.Learners)
+	for _, id := range slices.Concat(s.Learners, s.Replicas) {
+		if slices.Contains(gone, id) && id != g.host.cfg.Self {
+			return g.remove(id) // it has no vote to lose
+		}
+	}
+	waits := false
 	for _, id := range target {
-		if slices.Contains(s.Replicas, id) {
-			continue
-		}
-		var change func(raft.ServerID, raft.ServerAddress, uint64, time.Duration) raft.IndexFuture
 		switch {
+		case slices.Contains(s.Replicas, id):
 		case !slices.Contains(s.Learners, id):
-			change = g.raft.AddNonvoter
-		case g.follows(id):
-			change = g.raft.AddVoter
+			return g.change("add", id, g.raft.AddNonvoter)
+		case g.learned(id):
+			return g.change("give a vote to", id, g.raft.AddVoter)
 		default:
-			return s.Replicas, ErrMoving
+			waits = true
 		}
-		err := g.ask(func() raft.Future { return change(raft.ServerID(id), raft.ServerAddress(id), 0, changeTimeout) })
-		if err != nil {
-			return s.Replicas, fmt.Errorf("group %d: add %s: %w", g.id, id, err)
-		}
-		return g.Status().Replicas, ErrMoving
 	}
-	for _, id := range slices.Concat(s.Replicas, s.Learners) {
-		if slices.Contains(target, id) {
-			continue
-		}
-		if id == g.host.cfg.Self {
-			return s.Replicas, errors.Join(ErrMoving, g.handOver(ctx)) // the next leader removes this node
-		}
-		err := g.ask(func() raft.Future { return g.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout) })
-		if err != nil {
-			return s.Replicas, fmt.Errorf("group %d: remove %s: %w", g.id, id, err)
-		}
-		return g.Status().Replicas, ErrMoving
+	if waits {
+		return ErrMoving
 	}
-	return s.Replicas, nil
+	for _, id := range slices.Concat(s.Learners, s.Replicas) {
+		switch {
+		case slices.Contains(target, id):
+		case id == g.host.cfg.Self: // the next leader removes this node
+			to := slices.DeleteFunc(slices.Clone(s.Replicas), func(id string) bool { return !slices.Contains(target, id) })
+			return errors.Join(ErrMoving, g.transfer(ctx, to...))
+		default:
+			return g.remove(id)
+		}
+	}
+	return nil
+}
+
+func (g *Group) remove(id string) error {
+	return g.change("remove", id, func(id raft.ServerID, _ raft.ServerAddress, index uint64, d time.Duration) raft.IndexFuture {
+		return g.raft.RemoveServer(id, index, d)
+	})
+}
+
+// change makes one change of the group's members.
+func (g *Group) change(what, id string, how func(raft.ServerID, raft.ServerAddress, uint64, time.Duration) raft.IndexFuture) error {
+	g.logger.Info("changes a group's members", "change", what, "node", id)
+	err := g.ask(func() raft.Future { return how(raft.ServerID(id), raft.ServerAddress(id), 0, changeTimeout) })
+	if err != nil {
+		return fmt.Errorf("group %d: %s %s: %w", g.id, what, id, err)
+	}
+	return ErrMoving
+}
+
+// Members are the group's voters, who are led here, and term and index of its log by
+// which that is committed.
+func (g *Group) Members() (voters []string, term, index uint64, err error) {
+	s := g.Status()
+	index = g.raft.LastIndex()
+	// What was in the log before the barrier is committed after it.
+	if err := g.ask(func() raft.Future { return g.raft.Barrier(barrierTimeout) }); err != nil {
+		return nil, 0, 0, fmt.Errorf("group %d: %w", g.id, err)
+	}
+	slices.Sort(s.Replicas)
+	return s.Replicas, s.Term, index, nil
 }

@@ -21,7 +21,10 @@ type cache struct {
 	tail  uint64              // next
 }
 
-type cacheKey struct{ group, index uint64 }
+type cacheKey struct {
+	group, index uint64
+	adopted      bool
+}
 
 type slot struct {
 	key  cacheKey
@@ -33,10 +36,10 @@ func newCache(budget int64) *cache {
 	return &cache{budget: budget, slots: map[cacheKey]uint64{}, ring: make([]slot, 64)}
 }
 
-func (c *cache) get(group, index uint64) (raft.Log, bool) {
+func (c *cache) get(key cacheKey) (raft.Log, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, ok := c.slots[cacheKey{group, index}]
+	n, ok := c.slots[key]
 	if !ok {
 		return raft.Log{}, false
 	}
@@ -44,7 +47,7 @@ func (c *cache) get(group, index uint64) (raft.Log, bool) {
 }
 
 // add takes entries over without copying their bytes.
-func (c *cache) add(group uint64, logs ...*raft.Log) {
+func (c *cache) add(group uint64, adopted bool, logs ...*raft.Log) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range logs {
@@ -52,7 +55,7 @@ func (c *cache) add(group uint64, logs ...*raft.Log) {
 		if cost > c.budget {
 			continue
 		}
-		key := cacheKey{group, e.Index}
+		key := cacheKey{group, e.Index, adopted}
 		c.dropLocked(key)
 		for c.used+cost > c.budget {
 			c.evictLocked()
@@ -68,17 +71,17 @@ func (c *cache) add(group uint64, logs ...*raft.Log) {
 }
 
 // remove forgets the entries first to last of a group.
-func (c *cache) remove(group, first, last uint64) {
+func (c *cache) remove(group uint64, adopted bool, first, last uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if last-first < uint64(len(c.slots)) {
 		for i := first; i <= last; i++ {
-			c.dropLocked(cacheKey{group, i})
+			c.dropLocked(cacheKey{group, i, adopted})
 		}
 		return
 	}
 	for key := range c.slots {
-		if key.group == group && key.index >= first && key.index <= last {
+		if key.group == group && key.adopted == adopted && key.index >= first && key.index <= last {
 			c.dropLocked(key)
 		}
 	}

@@ -27,6 +27,7 @@ type model struct {
 	first   uint64      // what Raft sees begins here
 	acked   []*raft.Log // from index 1 on or behind a gap, released ones too
 	pending *operation
+	live    *liveSet // nil: nobody says what is live
 }
 
 type operation struct {
@@ -56,6 +57,9 @@ func (m *model) visible() []*raft.Log {
 func (m *model) step(l *log.Log) error {
 	g := l.Group(m.id)
 	visible := m.visible()
+	if m.live != nil {
+		m.live.settle(m.rng)
+	}
 	switch p := m.rng.IntN(20); {
 	case p == 0 && len(visible) > 1: // conflict
 		cut := visible[m.rng.IntN(len(visible)-1)+1].Index
@@ -74,6 +78,9 @@ func (m *model) step(l *log.Log) error {
 	}
 	n := 1 + m.rng.Uint64N(4)
 	es := entries(m.id, m.last()+1, m.last()+n, m.term, m.rng.IntN(1<<(4+m.rng.IntN(10))))
+	if m.live != nil {
+		es = m.live.store(m.rng, es)
+	}
 	return m.do(operation{
 		name:  fmt.Sprintf("store %d to %d", es[0].Index, es[n-1].Index),
 		apply: func(m *model) { m.acked = append(m.acked, es...) },
@@ -128,6 +135,12 @@ func (m *model) matches(l *log.Log) error {
 		return fmt.Errorf("group %d has %d to %d, want %d to %d", m.id, first, last, m.first, m.last())
 	}
 	for _, e := range m.acked {
+		if m.live != nil && e.Index < m.first {
+			if err := m.live.check(g, e); err != nil {
+				return err
+			}
+			continue
+		}
 		var got raft.Log
 		if e.Index < m.first {
 			data, err := g.Payload(e.Index)

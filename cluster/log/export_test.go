@@ -11,7 +11,7 @@ func NewerHeader(b []byte) []byte {
 	for _, at := range []int{0, headerCopy} {
 		h := b[at : at+headerBytes]
 		binary.LittleEndian.PutUint32(h[8:], formatVersion+1)
-		binary.LittleEndian.PutUint32(h[32:], checksum(h[:32]))
+		binary.LittleEndian.PutUint32(h[44:], checksum(h[:44]))
 	}
 	return b
 }

@@ -6,6 +6,9 @@ import (
 	"sync"
 )
 
+// errGone says that a segment was rewritten since it was looked up.
+var errGone = errors.New("segment was rewritten")
+
 // files holds segments open. The one that is written to is held by the writer; of the others no
 // more than max stay open beyond those in use.
 type files struct {
@@ -30,24 +33,60 @@ func newFiles(fs FS, max int) *files { return &files{fs: fs, max: max, open: map
 // acquire returns the segment's file, which stays open until release.
 func (f *files) acquire(s *segment) (File, error) {
 	f.mu.Lock()
-	if s.handle != nil {
+	switch {
+	case s.gone:
+		f.mu.Unlock()
+		return nil, errGone
+	case s.handle != nil:
 		defer f.mu.Unlock()
 		return f.useLocked(s), nil
 	}
 	f.mu.Unlock()
 	file, err := f.fs.Open(s.name)
 	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if s.gone { // meanwhile
+			return nil, errGone
+		}
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
 	return f.add(s, file)
 }
 
+// retire makes acquire refuse a segment that was rewritten: it has to be looked up again. Those
+// who have its file read on; the last of them closes it.
+func (f *files) retire(s *segment) {
+	f.mu.Lock()
+	s.gone = true
+	file := f.idleLocked(s)
+	f.mu.Unlock()
+	if file != nil {
+		file.Close() // was only read from
+	}
+}
+
+// idleLocked takes out the file of a segment that is gone when nobody uses it.
+func (f *files) idleLocked(s *segment) File {
+	if !s.gone || s.handle == nil || s.handle.refs > 0 {
+		return nil
+	}
+	file := s.handle.file
+	s.handle = nil
+	delete(f.open, s)
+	return file
+}
+
 // add hands over an open file and acquires it; another goroutine may have been first.
 func (f *files) add(s *segment, file File) (File, error) {
 	f.mu.Lock()
-	if f.closed {
+	if f.closed || s.gone {
+		err := ErrStopped
+		if s.gone {
+			err = errGone
+		}
 		f.mu.Unlock()
-		return nil, errors.Join(ErrStopped, file.Close())
+		return nil, errors.Join(err, file.Close())
 	}
 	if s.handle == nil {
 		s.handle = &handle{file: file}
@@ -69,9 +108,13 @@ func (f *files) add(s *segment, file File) (File, error) {
 
 func (f *files) release(s *segment) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if s.handle != nil { // nil: closed meanwhile
 		s.handle.refs--
+	}
+	file := f.idleLocked(s)
+	f.mu.Unlock()
+	if file != nil {
+		file.Close()
 	}
 }
 

@@ -21,15 +21,9 @@ func (s *segment) footer(x index, end int64) (record, trailer []byte) {
 	ids := slices.Sorted(maps.Keys(x))
 	for _, id := range ids {
 		for i := range x[id].events {
-			e := &x[id].events[i]
-			if e.kind != kindEntry {
-				continue
-			}
-			e.section = uint32(end) + uint32(len(record))
-			for _, o := range e.offsets {
-				record = binary.LittleEndian.AppendUint32(record, o)
-			}
+			record = x[id].events[i].appendSection(record, end, s.seed)
 		}
+		record = x[id].adopted.appendSection(record, end, s.seed)
 	}
 	at := len(record)
 	record = appendDirectory(record, ids, x)
@@ -54,17 +48,37 @@ func (s *segment) footer(x index, end int64) (record, trailer []byte) {
 	return record, trailer
 }
 
+// appendSection writes where the event's entries are, and notes where that stands.
+func (e *event) appendSection(record []byte, end int64, seed uint32) []byte {
+	e.section = uint32(end) + uint32(len(record))
+	for _, o := range e.offsets {
+		record = binary.LittleEndian.AppendUint32(record, o)
+	}
+	for _, p := range e.pairs {
+		record = appendPair(record, p, seed)
+	}
+	return record
+}
+
 func appendDirectory(b []byte, ids []uint64, x index) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for _, id := range ids {
 		g := x[id]
 		b = binary.AppendUvarint(b, id)
 		b = binary.AppendUvarint(b, g.bytes)
-		b = binary.AppendUvarint(b, uint64(len(g.events)))
-		for _, e := range g.events {
+		events := g.events
+		if g.adopted.kind != 0 {
+			events = append(slices.Clip(events), g.adopted)
+		}
+		b = binary.AppendUvarint(b, uint64(len(events)))
+		for _, e := range events {
 			b = append(b, byte(e.kind))
 			b = binary.AppendUvarint(b, e.first)
-			if e.kind == kindEntry {
+			switch e.kind {
+			case kindSpan, kindAdopted:
+				b = binary.AppendUvarint(b, e.last-e.first)
+				fallthrough
+			case kindEntry:
 				b = binary.AppendUvarint(b, uint64(e.count))
 				b = binary.AppendUvarint(b, uint64(e.section))
 			}
@@ -138,10 +152,16 @@ func parseDirectory(b []byte, from, to int64) (index, error) {
 		g.events = make([]event, 0, r.count(2))
 		for range cap(g.events) {
 			e, err := r.event(from, to)
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, err
+			case g.adopted.kind != 0: // is the last
+				return nil, errDirectory
+			case e.kind == kindAdopted:
+				g.adopted = e
+			default:
+				g.events = append(g.events, e)
 			}
-			g.events = append(g.events, e)
 		}
 		if r.bad || i > 0 && id <= before {
 			return nil, errDirectory
@@ -165,16 +185,23 @@ func (r *directoryReader) event(from, to int64) (event, error) {
 	switch e.kind {
 	case kindTruncate, kindRelease, kindDrop:
 		return e, nil
-	case kindEntry:
+	case kindEntry, kindSpan, kindAdopted:
 	default:
 		return event{}, errDirectory
 	}
+	size, more := uint64(4), uint64(0)
+	if e.kind != kindEntry {
+		size, more = pairBytes, r.uvarint()
+	}
 	count, section := r.uvarint(), r.uvarint()
-	if r.bad || count == 0 || e.first == 0 || e.first > math.MaxUint64-count ||
-		section < uint64(from) || section > uint64(to) || count > (uint64(to)-section)/4 {
+	if e.kind == kindEntry {
+		more = count - 1
+	}
+	if r.bad || count == 0 && e.kind != kindSpan || e.first == 0 || more >= math.MaxUint64-e.first || count > 0 && count-1 > more ||
+		section < uint64(from) || section > uint64(to) || count > (uint64(to)-section)/size {
 		return event{}, errDirectory
 	}
-	e.count, e.section = uint32(count), uint32(section)
+	e.last, e.count, e.section = e.first+more, uint32(count), uint32(section)
 	return e, nil
 }
 
@@ -206,6 +233,6 @@ func (s *segment) loadFooter(f File, size int64) (bool, error) {
 	if err != nil {
 		return false, nil // a whole checksum over nonsense: read the records instead
 	}
-	s.index, s.end, s.size = x, int64(t.end), size
+	s.index, s.end, s.size, s.sealed = x, int64(t.end), size, true
 	return true, nil
 }

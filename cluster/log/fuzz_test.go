@@ -34,7 +34,7 @@ func image(sealed bool, sizes ...int) []byte {
 		if i%2 == 1 {
 			e.Extensions = nil
 		}
-		if err := r.encode([]*raft.Log{&e}); err != nil {
+		if err := r.encode(requestAppend, []*raft.Log{&e}); err != nil {
 			panic(err)
 		}
 		f := r.frames[0]
@@ -134,11 +134,11 @@ func FuzzDirectory(f *testing.F) {
 		for id, g := range x {
 			for i, e := range g.events {
 				a := again[id].events[i]
-				if a.kind != e.kind || a.first != e.first || a.count != e.count || a.section != e.section {
+				if a.kind != e.kind || a.first != e.first || a.last != e.last || a.count != e.count || a.section != e.section {
 					t.Fatalf("group %d: %v came back as %v", id, e, a)
 				}
-				if _, _, n := x.find(id, e.first, 10); e.kind == kindEntry && (n < 1 || n > 10) {
-					t.Fatalf("group %d: %d entries from %d", id, n, e.first)
+				if f, next, ok := x.find(id, e.first); (e.kind == kindEntry || e.kind == kindSpan) && (!ok || !f.holds(e.first) || next <= e.first) {
+					t.Fatalf("group %d: %v from %d, next %d", id, f, e.first, next)
 				}
 			}
 		}
@@ -161,8 +161,8 @@ func TestFooterIsWhatTheRecordsSay(t *testing.T) {
 		}
 		for i, it := range sc.items {
 			p := place{group: &Group{id: it.group}, index: it.index, last: it.index}
-			offsets, _, err := s.offsets(memory(b), p, 1)
-			if err != nil || int64(offsets[0]) != it.at {
+			offsets, _, err := s.places(memory(b), p, 1)
+			if err != nil || int64(offsets[0].offset) != it.at {
 				t.Fatalf("%v: entry %d is at %d: %v, %v", sizes, i+1, it.at, offsets, err)
 			}
 		}

@@ -1,9 +1,12 @@
 package log
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -24,8 +27,15 @@ type Group struct {
 	mu      sync.RWMutex
 	bounds           // what is durable
 	extents []extent // where entries are, released ones too; ascending, no index twice
+	adopted []extent // where bodies of snapshots are, in the order of their records
+	held    bool     // bodies were adopted, and Raft has not gone on since
 	corrupt error
 	changed uint64 // counts truncates and drops
+	live    Live   // nil until SetLive
+
+	appended atomic.Uint64 // bytes of entries since Open
+
+	adopting adopting
 
 	readMu sync.Mutex
 	reads  [readersMax]uint64 // where those who read in order will go on
@@ -53,10 +63,11 @@ func (b *bounds) apply(k kind, index uint64) {
 	}
 }
 
-// extent says that a segment holds the entries first to last.
+// extent says that a segment holds the entries first to last, or what was not reclaimed of them.
 type extent struct {
 	seg         *segment
 	first, last uint64
+	span        bool // there may be gaps
 }
 
 // IsMonotonic tells Raft that entries follow each other without gaps.
@@ -84,22 +95,35 @@ func (g *Group) LastIndex() (uint64, error) {
 
 // GetLog reads an entry that Raft has not released. Its Data is shared and must not be changed.
 func (g *Group) GetLog(index uint64, entry *raft.Log) error {
-	p, err := g.locate(index, false)
-	if err != nil {
+	err := g.again(func() error {
+		p, err := g.locate(index, false)
+		if err != nil {
+			return err
+		}
+		*entry, err = g.log.fetch(p)
 		return err
+	})
+	if errors.Is(err, errReclaimed) { // what Raft needs never is
+		err = g.log.damage(place{group: g, index: index}, fmt.Errorf("entry %d is missing: %w", index, ErrCorrupt))
 	}
-	*entry, err = g.log.fetch(p)
 	return err
 }
 
-// Payload returns the Data of an entry, also of a released one. It must not be changed.
-func (g *Group) Payload(index uint64) ([]byte, error) {
-	p, err := g.locate(index, true)
-	if err != nil {
-		return nil, err
+// again does what errGone interrupts until it comes through: each time, a segment was rewritten.
+func (g *Group) again(do func() error) error {
+	for {
+		if err := do(); !errors.Is(err, errGone) {
+			return err
+		}
 	}
-	e, err := g.log.fetch(p)
-	return e.Data, err
+}
+
+// Payload returns the Data of an entry, also of a released or adopted one. It must not be changed.
+// Of one that was thinned it is what Config.Thin made of it. raft.ErrLogNotFound: it was
+// reclaimed, or never here; if it has live messages, the group will be found corrupt.
+func (g *Group) Payload(index uint64) ([]byte, error) {
+	_, payload, err := g.Body(index)
+	return payload, err
 }
 
 // StoreLog is StoreLogs for one entry.
@@ -112,7 +136,7 @@ func (g *Group) StoreLogs(logs []*raft.Log) error {
 		return err
 	}
 	r := g.log.request(g)
-	if err := r.encode(logs); err != nil {
+	if err := r.encode(requestAppend, logs); err != nil {
 		g.log.recycle(r)
 		return fmt.Errorf("group %d: %w", g.id, err)
 	}
@@ -140,7 +164,7 @@ func (g *Group) check() error {
 func (g *Group) used() bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.last > 0 || len(g.extents) > 0 || g.corrupt != nil
+	return g.last > 0 || len(g.extents) > 0 || len(g.adopted) > 0 || g.corrupt != nil
 }
 
 // place is where an entry was when it was looked up.
@@ -150,6 +174,7 @@ type place struct {
 	seg     *segment
 	last    uint64 // of the entries that count and follow in the same segment
 	changed uint64
+	adopted bool
 }
 
 func (g *Group) locate(index uint64, released bool) (place, error) {
@@ -171,12 +196,32 @@ func (g *Group) locate(index uint64, released bool) (place, error) {
 // appendedLocked notes count entries from first on in seg.
 func (g *Group) appendedLocked(seg *segment, first, count uint64) {
 	last := first + count - 1
-	if n := len(g.extents); n > 0 && g.extents[n-1].seg == seg && g.extents[n-1].last+1 == first {
+	if n := len(g.extents); n > 0 && g.extents[n-1].seg == seg && g.extents[n-1].last+1 == first && !g.extents[n-1].span {
 		g.extents[n-1].last = last
 	} else {
-		g.extents = append(g.extents, extent{seg, first, last})
+		g.extents = append(g.extents, extent{seg: seg, first: first, last: last})
 	}
+	g.held = false
 	g.apply(kindEntry, last)
+}
+
+// spannedLocked notes a span.
+func (g *Group) spannedLocked(seg *segment, first, last uint64) {
+	g.extents = append(g.extents, extent{seg: seg, first: first, last: last, span: true})
+	g.apply(kindEntry, last)
+}
+
+// adoptedLocked notes bodies of a snapshot in seg.
+func (g *Group) adoptedLocked(seg *segment, first, last uint64) {
+	g.log.recent.remove(g.id, true, first, last)
+	g.log.ahead.remove(g.id, true, first, last)
+	g.changed++
+	if n := len(g.adopted); n > 0 && g.adopted[n-1].seg == seg {
+		x := &g.adopted[n-1]
+		x.first, x.last = min(x.first, first), max(x.last, last)
+		return
+	}
+	g.adopted = append(g.adopted, extent{seg: seg, first: first, last: last, span: true})
 }
 
 // controlLocked notes a truncate, release or drop.
@@ -184,10 +229,14 @@ func (g *Group) controlLocked(k kind, index uint64) {
 	switch k {
 	case kindDrop:
 		g.cutLocked(0)
+		g.log.recent.remove(g.id, true, 0, math.MaxUint64)
+		g.log.ahead.remove(g.id, true, 0, math.MaxUint64)
+		g.adopted = nil
 		g.corrupt = nil
 	case kindTruncate:
 		g.cutLocked(index)
 	}
+	g.held = false
 	g.apply(k, index)
 }
 
@@ -206,8 +255,8 @@ func (g *Group) cutLocked(index uint64) {
 	if g.extents = g.extents[:n]; n > 0 && g.extents[n-1].last >= index {
 		g.extents[n-1].last = index - 1
 	}
-	g.log.recent.remove(g.id, index, last)
-	g.log.ahead.remove(g.id, index, last)
+	g.log.recent.remove(g.id, false, index, last)
+	g.log.ahead.remove(g.id, false, index, last)
 }
 
 // damage makes the group refuse everything; the first error stays.

@@ -132,6 +132,7 @@ func (k *keeper) sealAll() error {
 			return fmt.Errorf("seal segment %d: %w", k.queue[0].number, err)
 		}
 		k.queue = k.queue[1:]
+		k.l.stir()
 	}
 	return nil
 }
@@ -155,7 +156,9 @@ func (k *keeper) seal(s *segment) error {
 		if err := f.Allocate(size); err != nil {
 			return spaceError(err)
 		}
+		s.mu.Lock()
 		s.size = size
+		s.mu.Unlock()
 	}
 	err = k.pulse.Each(
 		func() error { return f.WriteV([][]byte{record}, end) },
@@ -170,12 +173,8 @@ func (k *keeper) seal(s *segment) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range sealed {
-		for i := range g.events {
-			g.events[i].offsets = nil
-		}
-	}
-	s.index, s.size = sealed, size
+	sealed.forget()
+	s.index, s.size, s.sealed = sealed, size, true
 	return nil
 }
 
@@ -183,9 +182,19 @@ func (k *keeper) seal(s *segment) error {
 func (x index) sealed() index {
 	c := make(index, len(x))
 	for id, g := range x {
-		c[id] = &groupIndex{bytes: g.bytes, events: append([]event(nil), g.events...)}
+		c[id] = &groupIndex{bytes: g.bytes, events: append([]event(nil), g.events...), adopted: g.adopted}
 	}
 	return c
+}
+
+// forget drops what is read from the footer from now on.
+func (x index) forget() {
+	for _, g := range x {
+		for i := range g.events {
+			g.events[i].offsets, g.events[i].pairs = nil, nil
+		}
+		g.adopted.offsets, g.adopted.pairs = nil, nil
+	}
 }
 
 // spaceError makes the disk's word for being full ErrNoSpace.

@@ -20,7 +20,12 @@ type Config struct {
 	ReadAheadBytes int           // read at once when a group is read in order; 1 MiB
 	OpenFiles      int           // sealed segments held open for reading; 128
 	StallTimeout   time.Duration // a write or sync that takes longer ends Run; 3 s
+	ReclaimBytes   int64         // read and written a second to reclaim space, about; 64 MiB
 	Logger         *slog.Logger
+
+	// Thin returns a payload from which the messages with these ordinals, ascending, can still be
+	// read, under the same ordinals. Without it entries are kept whole or not at all.
+	Thin func(payload []byte, ordinals []uint32) []byte
 
 	// OnCorrupt is called once when reading finds that a group's entries are damaged. It must
 	// not block. What Open has found is in Corrupt.
@@ -43,6 +48,9 @@ func (c Config) withDefaults() Config {
 	if c.StallTimeout == 0 {
 		c.StallTimeout = 3 * time.Second
 	}
+	if c.ReclaimBytes == 0 {
+		c.ReclaimBytes = 64 << 20
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -64,6 +72,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("read-ahead %d is not between %d and %d", c.ReadAheadBytes, blockBytes, 64<<20)
 	case c.OpenFiles < 1:
 		return fmt.Errorf("open files %d is less than 1", c.OpenFiles)
+	case c.ReclaimBytes < 0:
+		return fmt.Errorf("%d bytes a second to reclaim space is negative", c.ReclaimBytes)
 	case c.StallTimeout < 0:
 		return fmt.Errorf("stall timeout %v is negative", c.StallTimeout)
 	}
@@ -106,6 +116,7 @@ type Log struct {
 	ended   chan struct{} // closed when err is set
 	offers  chan offer    // from the keeper: the next segment
 	sealing chan *segment // to the keeper: segments that the writer has left
+	stirred chan struct{} // one token: there may be something to reclaim
 	running atomic.Bool
 
 	start recovered // where the writer and the keeper begin
@@ -136,6 +147,7 @@ func Open(fs FS, dir string, cfg Config) (*Log, error) {
 		ended:   make(chan struct{}),
 		offers:  make(chan offer),
 		sealing: make(chan *segment, sealingMax),
+		stirred: make(chan struct{}, 1),
 	}
 	began := time.Now()
 	if err := l.recover(); err != nil {

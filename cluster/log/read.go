@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/hashicorp/raft"
 )
@@ -14,24 +15,30 @@ const (
 	readBuffersMax = 16
 )
 
-var errShort = errors.New("record reaches beyond what was read")
+var (
+	errShort = errors.New("record reaches beyond what was read")
+	// errReclaimed says that an entry is not here any more.
+	errReclaimed = fmt.Errorf("entry was reclaimed: %w", raft.ErrLogNotFound)
+	errPair      = fmt.Errorf("footer: %w", ErrCorrupt)
+)
 
 // fetch returns an entry from memory or from disk.
 func (l *Log) fetch(p place) (raft.Log, error) {
-	if e, ok := l.recent.get(p.group.id, p.index); ok {
+	key := cacheKey{p.group.id, p.index, p.adopted}
+	if e, ok := l.recent.get(key); ok {
 		l.stats.hits.Add(1)
 		return e, nil
 	}
 	inOrder := p.group.inOrder(p.index)
-	if e, ok := l.ahead.get(p.group.id, p.index); ok {
+	if e, ok := l.ahead.get(key); ok {
 		l.stats.hits.Add(1)
 		return e, nil
 	}
 	l.stats.misses.Add(1)
 	e, err := l.read(p, inOrder)
 	switch {
-	case errors.Is(err, raft.ErrLogNotFound): // Raft compares it
-		return raft.Log{}, raft.ErrLogNotFound
+	case err == raft.ErrLogNotFound, err == errReclaimed, err == errGone: // Raft compares the first
+		return raft.Log{}, err
 	case err != nil:
 		return raft.Log{}, fmt.Errorf("group %d entry %d: %w", p.group.id, p.index, err)
 	}
@@ -49,16 +56,16 @@ func (l *Log) read(p place, inOrder bool) (raft.Log, error) {
 		return raft.Log{}, err
 	}
 	defer l.files.release(p.seg)
-	offsets, limit, err := p.seg.offsets(f, p, n)
+	places, limit, err := p.seg.places(f, p, n)
 	if err != nil {
-		return raft.Log{}, err
+		return raft.Log{}, l.damage(p, err)
 	}
-	if err := checkOffset(offsets[0], limit); err != nil {
+	if err := checkOffset(places[0].offset, limit); err != nil {
 		return raft.Log{}, l.damage(p, err)
 	}
 	buf := l.buffer(window)
 	defer l.putBuffer(buf)
-	base := int64(offsets[0])
+	base := int64(places[0].offset)
 	buf = buf[:min(int64(len(buf)), limit-base)]
 	if err := readFull(f, buf, base); err != nil {
 		return raft.Log{}, fmt.Errorf("read segment %d: %w", p.seg.number, err)
@@ -67,51 +74,69 @@ func (l *Log) read(p place, inOrder bool) (raft.Log, error) {
 	if err != nil {
 		return raft.Log{}, l.damage(p, err)
 	}
-	logs := make([]*raft.Log, 1, len(offsets))
+	logs := make([]*raft.Log, 1, len(places))
 	logs[0] = &first
-	for i, o := range offsets[1:] {
-		at := int64(o) - base
-		if at < 0 || at >= int64(len(buf)) {
+	for _, next := range places[1:] {
+		at := int64(next.offset) - base
+		if at < 0 || at >= int64(len(buf)) || next.index > p.last {
 			break
 		}
-		next := p
-		next.index += uint64(i) + 1
-		e, err := p.seg.entry(nil, buf[at:], int64(o), next, limit)
+		q := p
+		q.index = next.index
+		e, err := p.seg.entry(nil, buf[at:], int64(next.offset), q, limit)
 		if err != nil {
 			break // not all in the window, or damaged: found when it is asked for
 		}
 		logs = append(logs, &e)
 	}
-	p.group.keep(p.changed, logs)
+	p.group.keep(p, logs)
 	return first, nil
 }
 
 // keep puts what was read into memory, unless a truncate may have made it void meanwhile.
-func (g *Group) keep(changed uint64, logs []*raft.Log) {
+func (g *Group) keep(p place, logs []*raft.Log) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if g.changed == changed {
-		g.log.ahead.add(g.id, logs...)
+	if g.changed == p.changed {
+		g.log.ahead.add(g.id, p.adopted, logs...)
 	}
 }
 
-// offsets returns where up to n entries from p on are, at least one, and the bound for their ends.
-func (s *segment) offsets(f File, p place, n int) ([]uint32, int64, error) {
+// places returns where up to n entries from p on are, at least p's, and the bound for their ends.
+func (s *segment) places(f File, p place, n int) ([]pair, int64, error) {
 	s.mu.RLock()
-	offsets, section, count := s.index.find(p.group.id, p.index, n)
-	limit := s.end
+	limit, sealed := s.end, s.sealed
+	e, next, ok := s.event(p)
+	var places []pair
+	var err error
+	if ok && !sealed { // in memory, and growing
+		places, err = e.places(nil, s.seed, p.index, next, n)
+	}
 	s.mu.RUnlock()
-	switch {
-	case count == 0: // made void since it was looked up
+	if !ok { // made void since it was looked up
 		return nil, 0, raft.ErrLogNotFound
-	case offsets != nil:
-		return offsets, limit, nil
 	}
-	b := make([]byte, 4*count)
-	if err := readFull(f, b, section); err != nil {
+	if sealed {
+		places, err = e.places(f, s.seed, p.index, next, n)
+	}
+	switch {
+	case err != nil:
 		return nil, 0, fmt.Errorf("read footer of segment %d: %w", s.number, err)
+	case len(places) == 0 || places[0].index != p.index:
+		return nil, 0, errReclaimed
 	}
-	return decodeOffsets(b), limit, nil
+	return places, limit, nil
+}
+
+// event returns what holds the entry of p; s.mu is held.
+func (s *segment) event(p place) (e event, next uint64, ok bool) {
+	if !p.adopted {
+		return s.index.find(p.group.id, p.index)
+	}
+	if g := s.index[p.group.id]; g != nil && g.adopted.kind != 0 {
+		return g.adopted, math.MaxUint64, true
+	}
+	return event{}, 0, false
 }
 
 func checkOffset(offset uint32, limit int64) error {
@@ -124,7 +149,11 @@ func checkOffset(offset uint32, limit int64) error {
 // entry returns the entry of p, of which b holds the beginning; the rest is read from f, if that is given.
 func (s *segment) entry(f File, b []byte, offset int64, p place, limit int64) (raft.Log, error) {
 	h, ok := parseHead(b, s.seed)
-	if !ok || h.kind != kindEntry || h.group != p.group.id || h.index != p.index ||
+	want := kindEntry
+	if p.adopted {
+		want = kindAdopted
+	}
+	if !ok || h.kind != want || h.group != p.group.id || h.index != p.index ||
 		offset+headBytes+int64(h.bodyBytes) > limit {
 		return raft.Log{}, fmt.Errorf("segment %d at %d: %w", s.number, offset, ErrCorrupt)
 	}

@@ -28,11 +28,16 @@ const (
 	kindMark
 	kindBegin
 	kindFooter
+	kindSpan
+	kindAdopted
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// seeded is a checksum that starts from another.
+func seeded(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagnoli, b) }
 
 // align rounds up to where a record may begin.
 func align(n int64) int64 { return (n + 7) &^ 7 }
@@ -101,7 +106,7 @@ func parseHead(b []byte, seed uint32) (head, bool) {
 		term:       le.Uint64(b[40:]),
 		appendedAt: int64(le.Uint64(b[48:])),
 	}
-	if h.kind < kindEntry || h.kind > kindFooter || h.extBytes > h.bodyBytes || b[18] != 0 || b[19] != 0 {
+	if h.kind < kindEntry || h.kind > kindAdopted || h.extBytes > h.bodyBytes || b[18] != 0 || b[19] != 0 {
 		return head{}, false
 	}
 	return h, true

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -42,24 +43,38 @@ func (l *Log) recover() error {
 	}
 	l.start.next = 1
 	if n := len(all); n > 0 {
-		l.start.next = all[n-1].seg.number + 1
+		l.start.next = all[n-1].seg.through + 1
 	}
 	if all, err = l.spares(all); err != nil {
 		return err
 	}
+	next := uint64(1)
 	for i := range all {
 		if err := l.settle(all, i); err != nil {
 			return fmt.Errorf("segment %d: %w", all[i].seg.number, err)
 		}
-		if i > 0 && all[i].seg.number != all[i-1].seg.number+1 {
-			l.damageAll(fmt.Errorf("segment %d is missing: %w", all[i-1].seg.number+1, ErrCorrupt))
+		if all[i].seg.number != next {
+			l.damageAll(fmt.Errorf("segment %d is missing: %w", next, ErrCorrupt))
 		}
+		next = all[i].seg.through + 1
 		l.replay(all[i])
 	}
 	for _, g := range l.groups {
+		g.whole()
 		g.tail = g.bounds
 	}
 	return nil
+}
+
+// whole checks that nothing is missing of what Raft needs.
+func (g *Group) whole() {
+	for _, x := range g.extents {
+		if x.span && x.last > g.released {
+			g.damage(fmt.Errorf("entries %d to %d in segment %d are reclaimed, Raft needs those from %d on: %w",
+				x.first, x.last, x.seg.number, g.released+1, ErrCorrupt))
+			return
+		}
+	}
 }
 
 // find opens the segments in order: footers of sealed ones, records of the others.
@@ -68,29 +83,81 @@ func (l *Log) find() ([]found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read log folder: %w", err)
 	}
-	slices.Sort(names)
-	var all []found
+	current, old, err := survey(l.fs, l.dir, names)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range names {
-		if name == spareName {
-			if err := l.fs.Remove(path.Join(l.dir, name)); err != nil {
-				return nil, fmt.Errorf("remove unfinished segment: %w", err)
-			}
+		if name == spareName || name == rewriteName {
+			old = append(old, name)
 		}
-		number, ok := segmentNumber(name)
-		if !ok {
-			continue
+	}
+	for _, name := range old {
+		if err := l.fs.Remove(path.Join(l.dir, name)); err != nil {
+			return nil, fmt.Errorf("remove what is not needed: %w", err)
 		}
-		f, err := l.load(number)
+	}
+	var all []found
+	for _, c := range current {
+		f, err := load(l.fs, l.dir, c.number, c.generation)
 		if err != nil {
-			return nil, fmt.Errorf("segment %d: %w", number, err)
+			return nil, fmt.Errorf("segment %d: %w", c.number, err)
 		}
 		all = append(all, f)
 	}
 	return all, nil
 }
 
-func (l *Log) load(number uint64) (found, error) {
-	f, err := l.fs.Open(path.Join(l.dir, segmentName(number)))
+// survey finds the segments in order, and the names of those that others stand for: a rewritten
+// one was whole before it had its name, and what it stands for was to be removed.
+func survey(fs FS, dir string, names []string) (current []*segment, old []string, err error) {
+	for _, name := range names {
+		number, generation, ok := segmentNumber(name)
+		if !ok {
+			continue
+		}
+		s := newRewritten(dir, number, number, generation, 0, 0)
+		if generation > 0 {
+			if s, err = readHeader(fs, dir, number, generation); err != nil {
+				return nil, nil, fmt.Errorf("segment %d: %w", number, err)
+			}
+		}
+		current = append(current, s)
+	}
+	slices.SortFunc(current, func(a, b *segment) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), -cmp.Compare(a.generation, b.generation))
+	})
+	var last *segment
+	current = slices.DeleteFunc(current, func(s *segment) bool {
+		if last != nil && s.number <= last.through && s.generation < last.generation {
+			old = append(old, path.Base(s.name))
+			return true
+		}
+		last = s
+		return false
+	})
+	return current, old, nil
+}
+
+func readHeader(fs FS, dir string, number uint64, generation uint32) (*segment, error) {
+	f, err := fs.Open(path.Join(dir, segmentName(number, generation)))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	block := make([]byte, min(size, blockBytes))
+	if err := readFull(f, block, 0); err != nil {
+		return nil, fmt.Errorf("read header: %w", err)
+	}
+	return parseHeaderBlock(dir, block)
+}
+
+func load(fs FS, dir string, number uint64, generation uint32) (found, error) {
+	f, err := fs.Open(path.Join(dir, segmentName(number, generation)))
 	if err != nil {
 		return found{}, err
 	}
@@ -103,12 +170,12 @@ func (l *Log) load(number uint64) (found, error) {
 	if err := readFull(f, block, 0); err != nil {
 		return found{}, fmt.Errorf("read header: %w", err)
 	}
-	seg, err := parseHeaderBlock(l.dir, block)
+	seg, err := parseHeaderBlock(dir, block)
 	switch {
 	case err != nil:
 		return found{}, err
-	case seg.number != number:
-		return found{}, fmt.Errorf("it says that it is %d: %w", seg.number, ErrCorrupt)
+	case seg.number != number || seg.generation != generation:
+		return found{}, fmt.Errorf("it says that it is %d, rewritten %d times: %w", seg.number, seg.generation, ErrCorrupt)
 	case size > maxFileBytes:
 		return found{}, fmt.Errorf("%d bytes: %w", size, ErrCorrupt)
 	}
@@ -124,6 +191,14 @@ func (l *Log) load(number uint64) (found, error) {
 		return found{}, err
 	}
 	out.scan.short = size < seg.allocated
+	if generation > 0 { // it was synced as a whole before it had its name
+		out.scan.synced = max(out.scan.synced, out.scan.end)
+		if n := len(out.scan.items); n > 0 {
+			last := out.scan.items[n-1]
+			out.scan.synced = max(out.scan.synced, last.at+last.size)
+		}
+		out.scan.short = true // its footer is gone, and nobody knows what else
+	}
 	return out, nil
 }
 
@@ -258,22 +333,37 @@ func (l *Log) replay(f found) {
 		for id, x := range f.seg.index {
 			g := l.groupLocked(id)
 			for _, e := range x.events {
-				g.replay(f.seg, e.kind, e.first, uint64(e.count))
+				g.replay(f.seg, e.kind, e.first, e.last)
+			}
+			if a := x.adopted; a.kind != 0 {
+				g.replay(f.seg, a.kind, a.first, a.last)
 			}
 		}
 		return
 	}
+	f.seg.lost = f.scan.short || f.scan.end < f.scan.synced
 	for _, it := range f.scan.items {
 		switch {
 		case it.state == noHead:
+			f.seg.lost = true
 			l.damageAll(fmt.Errorf("segment %d at %d, %d bytes: %w", f.seg.number, it.at, it.size, ErrCorrupt))
-		case it.kind == kindEntry:
+		case it.kind == kindEntry, it.kind == kindAdopted:
 			g := l.groupLocked(it.group)
 			if it.state == badBody {
 				g.damage(fmt.Errorf("entry %d in segment %d at %d: checksum: %w", it.index, f.seg.number, it.at, ErrCorrupt))
 			}
-			f.seg.index.group(it.group).entry(it.index, uint32(it.at), it.size)
-			g.replay(f.seg, kindEntry, it.index, 1)
+			if it.kind == kindAdopted {
+				f.seg.index.group(it.group).adopt(it.index, uint32(it.at), it.size)
+			} else if n := len(g.extents); n > 0 && g.extents[n-1].span && g.extents[n-1].seg == f.seg && it.index <= g.extents[n-1].last {
+				f.seg.index.group(it.group).entry(it.index, uint32(it.at), it.size)
+				continue // what is left of a span
+			} else {
+				f.seg.index.group(it.group).entry(it.index, uint32(it.at), it.size)
+			}
+			g.replay(f.seg, it.kind, it.index, it.index)
+		case it.kind == kindSpan:
+			f.seg.index.group(it.group).span(it.index, it.last)
+			l.groupLocked(it.group).replay(f.seg, it.kind, it.index, it.last)
 		case it.kind == kindTruncate, it.kind == kindRelease, it.kind == kindDrop:
 			f.seg.index.group(it.group).control(it.kind, it.index)
 			l.groupLocked(it.group).replay(f.seg, it.kind, it.index, 0)
@@ -288,20 +378,31 @@ func (l *Log) replay(f found) {
 }
 
 // replay applies an event. A run that does not follow the last entry means that some are lost.
-func (g *Group) replay(seg *segment, k kind, first, count uint64) {
-	if k == kindEntry && first != g.last+1 {
+func (g *Group) replay(seg *segment, k kind, first, last uint64) {
+	if lost := g.log.damaged; lost != nil && !g.used() && k != kindDrop && first != 1 {
+		g.damage(lost) // its beginning may have been there
+	}
+	if (k == kindEntry || k == kindSpan) && first != g.last+1 {
 		g.damage(fmt.Errorf("segment %d goes on at entry %d after %d: %w", seg.number, first, g.last, ErrCorrupt))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if k != kindEntry {
+	switch {
+	case k == kindAdopted:
+		g.adoptedLocked(seg, first, last)
+		return
+	case k != kindEntry && k != kindSpan:
 		g.controlLocked(k, first)
 		return
 	}
 	if first <= g.last {
 		g.cutLocked(first)
 	}
-	g.appendedLocked(seg, first, count)
+	if k == kindSpan {
+		g.spannedLocked(seg, first, last)
+		return
+	}
+	g.appendedLocked(seg, first, last-first+1)
 }
 
 // damageAll makes all groups known so far corrupt: nobody can tell whose records are lost.

@@ -21,6 +21,7 @@ const (
 	requestAppend requestKind = iota
 	requestDelete
 	requestDrop
+	requestAdopt
 )
 
 // request is what a caller wants from the writer. The caller makes it ready, checksums included;
@@ -75,17 +76,20 @@ func (l *Log) recycle(r *request) {
 
 var padding [8]byte
 
-// encode makes the records of entries that must follow each other.
-func (r *request) encode(logs []*raft.Log) error {
-	r.kind, r.logs = requestAppend, logs
+// encode makes the records of entries that must follow each other, or of adopted bodies.
+func (r *request) encode(kind requestKind, logs []*raft.Log) error {
+	r.kind, r.logs = kind, logs
 	for i, e := range logs {
-		if e.Index == 0 || e.Index != logs[0].Index+uint64(i) {
+		if e.Index == 0 || kind == requestAppend && e.Index != logs[0].Index+uint64(i) {
 			return fmt.Errorf("entry %d after %d: %w", e.Index, logs[0].Index, ErrOrder)
 		}
 		if len(e.Data) > maxBodyBytes || len(e.Extensions) > maxBodyBytes-len(e.Data) {
 			return fmt.Errorf("entry %d has %d bytes, more than %d", e.Index, len(e.Data)+len(e.Extensions), maxBodyBytes)
 		}
 		h := entryHead(r.group.id, e)
+		if kind == requestAdopt {
+			h.kind = kindAdopted
+		}
 		f := frame{head: len(r.buf), bytes: h.size()}
 		if r.bytes += f.bytes; r.bytes > maxRequestBytes {
 			return fmt.Errorf("entries to %d have more than %d bytes at once", e.Index, maxRequestBytes)

@@ -26,12 +26,14 @@ func (l *Log) run(ctx context.Context) error {
 	defer cancel()
 	w := &writer{l: l, pulse: &watchdog.Pulse{}}
 	k := &keeper{l: l, pulse: &watchdog.Pulse{}}
+	c := &reclaimer{l: l, pulse: &watchdog.Pulse{}}
 	l.start.hand(w, k)
-	wrote, kept := make(chan error, 1), make(chan error, 1)
+	wrote, kept, reclaimed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { wrote <- w.run(ctx) }()
 	go func() { kept <- k.run(ctx) }()
+	go func() { reclaimed <- c.run(ctx) }()
 
-	writing, keeping := watchdog.On(w.pulse), watchdog.On(k.pulse)
+	writing, keeping, reclaiming := watchdog.On(w.pulse), watchdog.On(k.pulse), watchdog.On(c.pulse)
 	tick := time.NewTicker(watchdog.Interval(l.cfg.StallTimeout))
 	defer tick.Stop()
 	fail := func(err error) {
@@ -39,7 +41,7 @@ func (l *Log) run(ctx context.Context) error {
 		cancel()
 	}
 	var failed error
-	for running := 2; running > 0; {
+	for running := 3; running > 0; {
 		select {
 		case err := <-wrote:
 			wrote, running = nil, running-1
@@ -53,10 +55,18 @@ func (l *Log) run(ctx context.Context) error {
 				failed = fmt.Errorf("keep log: %w", err)
 				fail(failed)
 			}
+		case err := <-reclaimed:
+			reclaimed, running = nil, running-1
+			if err != nil && failed == nil {
+				failed = fmt.Errorf("reclaim space of the log: %w", err)
+				fail(failed)
+			}
 		case <-tick.C:
-			// The keeper may take its time until the writer waits for it or the log is to stop.
-			needed := w.waits.Load() || ctx.Err() != nil
-			if stalled := keeping.Stalled(); writing.Stalled() || stalled && needed {
+			// The keeper may take its time until the writer waits for it, the reclaimer always, until
+			// the log is to stop.
+			stopping := ctx.Err() != nil
+			kept, reclaimed := keeping.Stalled(), reclaiming.Stalled()
+			if writing.Stalled() || kept && (w.waits.Load() || stopping) || reclaimed && stopping {
 				err := fmt.Errorf("log did not get on for %v: %w", l.cfg.StallTimeout, ErrStalled)
 				fail(err)
 				return errors.Join(failed, err)

@@ -26,6 +26,7 @@ type item struct {
 	kind     kind
 	group    uint64
 	index    uint64
+	last     uint64 // span
 	state    itemState
 }
 
@@ -143,6 +144,9 @@ func scanSegment(f File, seed uint32, size int64) (*scan, error) {
 
 func (s *scan) add(pos int64, h *head, bodyOK bool) {
 	it := item{at: pos, size: h.size(), kind: h.kind, group: h.group, index: h.index}
+	if h.kind == kindSpan {
+		it.last = h.term
+	}
 	if !bodyOK {
 		it.state = badBody
 		s.items = append(s.items, it)

@@ -17,7 +17,10 @@ type Stats struct {
 	CacheBytes  int64
 	CacheHits   uint64
 	CacheMisses uint64
-	Full        bool // no space for the next segment; the log takes entries until this one is full
+	Reclaimed   uint64        // segments that were deleted, or rewritten without what was dead
+	Rewritten   uint64        // bytes written to do so
+	Judging     time.Duration // to find out what was live, the last time
+	Full        bool          // no space for the next segment; the log takes entries until this one is full
 }
 
 // Stats returns the log's figures.
@@ -35,14 +38,45 @@ func (l *Log) Stats() Stats {
 		CacheBytes:  l.recent.bytes() + l.ahead.bytes(),
 		CacheHits:   l.stats.hits.Load(),
 		CacheMisses: l.stats.misses.Load(),
+		Reclaimed:   l.stats.reclaimed.Load(),
+		Rewritten:   l.stats.rewritten.Load(),
+		Judging:     time.Duration(l.stats.judging.Load()),
 		Full:        l.stats.full.Load(),
 	}
 }
 
+// Usage is what the log has on disk.
+type Usage struct {
+	Segments  int   // files
+	Bytes     int64 // of all files
+	LiveBytes int64 // what is still needed of them, as estimated last; what was not judged counts as needed
+}
+
+// Usage returns what the log has on disk.
+func (l *Log) Usage() Usage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := Usage{Segments: len(l.segments)}
+	for _, s := range l.segments {
+		s.mu.RLock()
+		u.Bytes += s.size
+		if s.judged.known {
+			u.LiveBytes += s.judged.need
+		} else {
+			u.LiveBytes += s.size
+		}
+		s.mu.RUnlock()
+	}
+	return u
+}
+
 type stats struct {
 	syncs, entries, bytes, hits, misses atomic.Uint64
-	full                                atomic.Bool
-	times                               histogram
+
+	reclaimed, rewritten atomic.Uint64
+	judging              atomic.Int64
+	full                 atomic.Bool
+	times                histogram
 }
 
 func (s *stats) commit(bytes int64, took time.Duration) {

@@ -41,7 +41,7 @@ type effect struct {
 	group *Group
 	kind  kind
 	index uint64
-	req   *request // kindEntry: its entries; else nil
+	req   *request // kindEntry and kindAdopted: its entries; else nil
 }
 
 // run appends until ctx ends. Its error is fatal.
@@ -99,11 +99,12 @@ func (l *Log) take(batch []*request) []*request {
 func (w *writer) stage(ctx context.Context, r *request) error {
 	g := r.group
 	k, index, err := r.plan()
-	if err != nil || r.kind != requestAppend && k == 0 {
+	stores := r.kind == requestAppend || r.kind == requestAdopt
+	if err != nil || !stores && k == 0 {
 		r.done <- err
 		return nil
 	}
-	err = w.room(ctx, r.bytes+2*headBytes)
+	err = w.room(ctx, r.bytes+2*headBytes, stores)
 	switch {
 	case errors.Is(err, ErrNoSpace) && !g.short:
 		r.done <- err
@@ -119,8 +120,13 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 		g.tail.apply(k, index)
 		g.short = r.kind == requestDelete && (k == kindTruncate || g.tail.released == g.tail.last)
 	}
-	if r.kind != requestAppend {
+	switch r.kind {
+	case requestDelete, requestDrop:
 		w.effects = append(w.effects, effect{group: g, req: r})
+		return nil
+	case requestAdopt:
+		w.append(r)
+		w.effects = append(w.effects, effect{group: g, kind: kindAdopted, req: r})
 		return nil
 	}
 	w.append(r)
@@ -136,6 +142,8 @@ func (r *request) plan() (kind, uint64, error) {
 	switch r.kind {
 	case requestDrop:
 		return kindDrop, 0, nil
+	case requestAdopt:
+		return 0, 0, nil
 	case requestDelete:
 		first, last := max(r.min, t.released+1), min(r.max, t.last)
 		switch {
@@ -161,10 +169,20 @@ func (r *request) plan() (kind, uint64, error) {
 	return 0, 0, fmt.Errorf("group %d: entry %d after %d: %w", r.group.id, first, t.last, ErrOrder)
 }
 
+// controlRoom is what entries leave free in a segment: on a full disk, what Raft releases must still
+// be written down, or nothing would ever be reclaimed.
+func controlRoom(size int64) int64 { return min(64<<10, size/16) }
+
 // room sees to it that bytes fit into the segment, or goes on in the next one.
-func (w *writer) room(ctx context.Context, bytes int64) error {
-	if w.file != nil && w.pos+bytes <= w.seg.size {
-		return nil
+func (w *writer) room(ctx context.Context, bytes int64, stores bool) error {
+	if w.file != nil {
+		free := w.seg.size - w.pos
+		if stores {
+			free -= controlRoom(w.seg.allocated)
+		}
+		if bytes <= free {
+			return nil
+		}
 	}
 	if err := w.commit(); err != nil { // the old segment's effects, before it is sealed
 		return err
@@ -177,7 +195,7 @@ func (w *writer) room(ctx context.Context, bytes int64) error {
 	if err != nil {
 		return err
 	}
-	if need := blockBytes + headBytes + bytes; need > next.size {
+	if need := blockBytes + headBytes + bytes + controlRoom(next.allocated); need > next.size {
 		if err := w.pulse.Each(func() error { return file.Allocate(need) }); err != nil {
 			w.l.files.release(next)
 			return fmt.Errorf("allocate %d bytes: %w", need, spaceError(err))
@@ -278,6 +296,9 @@ func (w *writer) commit() error {
 			e.req.done <- nil
 		}
 	}
+	if len(w.effects) > 0 {
+		w.l.stir()
+	}
 	clear(w.effects)
 	w.effects = w.effects[:0]
 	return nil
@@ -334,22 +355,36 @@ func (e *effect) show(seg *segment) {
 	}
 	seg.mu.Lock()
 	x := seg.index.group(g.id)
-	if e.kind == kindEntry {
+	switch e.kind {
+	case kindEntry:
 		for i, f := range e.req.frames {
 			x.entry(e.req.logs[i].Index, f.offset, f.bytes)
+			g.appended.Add(uint64(f.bytes))
 		}
-	} else {
+	case kindAdopted:
+		for i, f := range e.req.frames {
+			x.adopt(e.req.logs[i].Index, f.offset, f.bytes)
+		}
+	default:
 		x.control(e.kind, e.index)
 	}
 	seg.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e.kind == kindEntry {
-		g.log.recent.add(g.id, e.req.logs...)
+	switch e.kind {
+	case kindEntry:
+		g.log.recent.add(g.id, false, e.req.logs...)
 		g.appendedLocked(seg, e.req.logs[0].Index, uint64(len(e.req.logs)))
-		return
+	case kindAdopted:
+		first, last := e.req.logs[0].Index, e.req.logs[0].Index
+		for _, b := range e.req.logs {
+			first, last = min(first, b.Index), max(last, b.Index)
+		}
+		g.adoptedLocked(seg, first, last)
+		g.log.recent.add(g.id, true, e.req.logs...)
+	default:
+		g.controlLocked(e.kind, e.index)
 	}
-	g.controlLocked(e.kind, e.index)
 }
 
 // mark notes on disk, without a sync, that all before it is synced: so that damage to the last

@@ -48,10 +48,11 @@ func (m *Meta) AwaitVisible(ctx context.Context, index uint64) {
 	m.visibility.await(ctx, index, others)
 }
 
-// SetReplicas reports, by a group's leader, which replicas the group has now.
-func (m *Meta) SetReplicas(ctx context.Context, group uint64, replicas []string) error {
+// SetReplicas reports, by a group's leader, which replicas the group has, and term and
+// index of its log by which that is so.
+func (m *Meta) SetReplicas(ctx context.Context, group uint64, replicas []string, term, index uint64) error {
 	return m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_SetReplicas{
-		SetReplicas: &pb.MetaSetReplicas{Group: group, Replicas: replicas}}}).err
+		SetReplicas: &pb.MetaSetReplicas{Group: group, Replicas: replicas, Term: term, Index: index}}}).err
 }
 
 // propose waits until this node has applied the command.

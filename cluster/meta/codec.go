@@ -40,6 +40,7 @@ func (s *state) snapshot() ([]byte, error) {
 	p := &pb.MetaSnapshot{
 		Applied: s.applied, ClusterId: s.clusterID, Expect: uint32(s.expect),
 		Topology: s.topology.AppendSnapshot(nil), LastGroup: s.lastGroup, Origins: s.origins.toProto(),
+		Forgotten: s.forgotten,
 	}
 	for _, u := range s.sortedUsers() {
 		p.Users = append(p.Users, userToProto(u))
@@ -74,6 +75,7 @@ func restoreState(b []byte) (*state, error) {
 	s := newState()
 	s.applied, s.clusterID, s.expect = p.GetApplied(), p.GetClusterId(), int(p.GetExpect())
 	s.topology, s.lastGroup, s.origins = t, p.GetLastGroup(), originsFromProto(p.GetOrigins())
+	s.forgotten = p.GetForgotten()
 	for _, u := range p.GetUsers() {
 		s.users[u.GetName()] = userFromProto(u)
 	}

@@ -66,7 +66,7 @@ type Config struct {
 
 	Limits topology.Limits // that definitions made at this node are judged by; the same on all nodes
 
-	GroupsPerNode int // queue groups that a node brings; default 4
+	GroupsPerNode int // queue groups of Replicas replicas that a node brings; default 4
 	Replicas      int // of a queue group; default 3
 	MaxVoters     int // of the meta group; default 5
 
@@ -75,6 +75,8 @@ type Config struct {
 	StallTimeout    time.Duration // a disk operation that takes longer ends Run; default 3 s
 	DropAfter       time.Duration // a silent node's transient queues are dropped; default 10 s
 	ReplaceAfter    time.Duration // a dead voter is replaced; default 30 s
+	RebuildAfter    time.Duration // a dead node's replicas are made elsewhere; default 10 min; negative: never
+	ForgetAfter     time.Duration // a dead node is forgotten; default 0: never
 	SnapshotBytes   int           // log bytes that make a snapshot worth while; default 4 MiB
 	TrailingEntries uint64        // kept behind a snapshot; default 2048
 
@@ -88,6 +90,8 @@ func (c *Config) Validate() error {
 		return errors.New("meta: a node needs a name and a ServerID")
 	case c.Self.Epoch == 0:
 		return errors.New("meta: the epoch of a process starts at 1")
+	case c.Replicas < 0 || c.Replicas > MaxReplicas:
+		return fmt.Errorf("meta: %d replicas of a group, at most %d can be had", c.Replicas, MaxReplicas)
 	case c.Expect < 0:
 		return fmt.Errorf("meta: %d nodes expected", c.Expect)
 	case c.Stores.Log == nil || c.Stores.Stable == nil || c.Stores.Snapshots == nil:
@@ -108,6 +112,7 @@ func (c *Config) withDefaults() Config {
 	orElse(&d.StallTimeout, 3*time.Second)
 	orElse(&d.DropAfter, 10*time.Second)
 	orElse(&d.ReplaceAfter, 30*time.Second)
+	orElse(&d.RebuildAfter, 10*time.Minute)
 	orElse(&d.SnapshotBytes, 4<<20)
 	orElse(&d.TrailingEntries, 2048)
 	if d.Logger == nil {

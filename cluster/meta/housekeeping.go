@@ -69,6 +69,7 @@ func (t *tenure) keepHouse(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(
+		t.forget(ctx, v),
 		t.members(ctx, v),
 		t.groups(ctx, v),
 		t.transients(ctx, v),
@@ -81,6 +82,7 @@ type view struct {
 	clusterID string
 	expect    int
 	nodes     []Node
+	forgotten []string
 	groups    []GroupInfo
 	alive     map[string]bool
 	ended     map[string]uint64 // the highest epoch of a node's that was seen to end
@@ -96,6 +98,7 @@ func (t *tenure) look() view {
 	}
 	t.m.fsm.view(func(s *state) {
 		v.clusterID, v.expect, v.nodes, v.groups = s.clusterID, s.expect, s.sortedNodes(), s.sortedGroups()
+		v.forgotten = s.forgotten
 	})
 	for _, n := range v.nodes {
 		if v.alive[n.ID] {
@@ -111,6 +114,21 @@ func (t *tenure) look() view {
 func (t *tenure) deadFor(id string, d time.Duration) bool {
 	since, dead := t.dead[id]
 	return dead && time.Since(since) >= d
+}
+
+// forget removes the servers that cannot come back, since another has joined under their
+// name, and those that are dead for longer than an operator allows.
+func (t *tenure) forget(ctx context.Context, v view) error {
+	var errs error
+	for _, n := range v.nodes {
+		after := t.m.cfg.ForgetAfter
+		if v.alive[n.ID] || !superseded(v.nodes, n.ID) && (after <= 0 || !t.deadFor(n.ID, after)) {
+			continue
+		}
+		t.m.log.Warn("forgets a node", "node", n.ID, "another has its name", superseded(v.nodes, n.ID))
+		errs = errors.Join(errs, t.m.forget(ctx, n.ID))
+	}
+	return errs
 }
 
 func (t *tenure) form(ctx context.Context) error {

@@ -59,7 +59,7 @@ func TestGroupsOfASmallClusterGrow(t *testing.T) {
 		if len(g.Initial) != 1 || len(g.Replicas) != 1 {
 			t.Errorf("group 1 is %+v before its leader reported", g)
 		}
-		if err := c.follower().running().SetReplicas(t.Context(), 1, g.Target); err != nil {
+		if err := c.follower().running().SetReplicas(t.Context(), 1, g.Target, 2, 10); err != nil {
 			t.Fatal(err)
 		}
 		if g, _ = c.follower().running().Group(1); !slices.Equal(g.Replicas, g.Target) {

@@ -31,6 +31,9 @@ func (m *Meta) register(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
+		if errors.Is(err, ErrForgotten) {
+			return fmt.Errorf("this node cannot come back as %s: %w; with an empty data folder it joins as a new one", m.cfg.Self.ID, ErrForgotten)
+		}
 		if time.Since(reported) >= waitReport {
 			m.log.Warn("not joined yet", "error", err)
 			reported = time.Now()
@@ -60,6 +63,9 @@ func (m *Meta) joinOnce(ctx context.Context) error {
 	resp, err := m.join(ctx, req)
 	if err != nil {
 		return err
+	}
+	if resp.GetForgotten() {
+		return ErrForgotten
 	}
 	m.fsm.progress.await(ctx, resp.GetIndex())
 	return ctx.Err()
@@ -105,6 +111,10 @@ func (m *Meta) admit(ctx context.Context, req *pb.MetaJoinRequest) (*pb.MetaJoin
 	}
 	out := m.propose(ctx, &pb.MetaCommand{Body: &pb.MetaCommand_Register{
 		Register: &pb.MetaRegister{Node: req.GetNode(), Alive: m.alive()}}})
+	if errors.Is(out.err, ErrForgotten) {
+		m.log.Warn("refused a node that was forgotten", "node", req.GetNode().GetId())
+		return &pb.MetaJoinResponse{Forgotten: true}, nil
+	}
 	if out.err != nil {
 		return nil, fmt.Errorf("register node %s: %w", req.GetNode().GetId(), out.err)
 	}

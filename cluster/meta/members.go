@@ -10,8 +10,8 @@ import (
 )
 
 // members takes one step towards a group in which every node is a member, and up
-// to MaxVoters live ones vote: first a dead voter loses its vote, then another
-// node gets it. One change at a time is all that Raft allows.
+// to MaxVoters live ones vote. What was forgotten leaves first; a dead voter loses its
+// vote when another node can get it. One change at a time is all that Raft allows.
 func (t *tenure) members(ctx context.Context, v view) error {
 	step, err := t.nextChange(ctx, v)
 	if err != nil || step == nil {
@@ -44,29 +44,30 @@ func (t *tenure) nextChange(ctx context.Context, v view) (*memberChange, error) 
 			others = append(others, string(s.ID))
 		}
 	}
-	gone := func(id string) bool { return superseded(v.nodes, id) && !v.alive[id] }
 	for _, n := range v.nodes {
 		// Its registration was all that a lost leader managed.
-		if !gone(n.ID) && !slices.Contains(voters, n.ID) && !slices.Contains(others, n.ID) {
+		if !slices.Contains(voters, n.ID) && !slices.Contains(others, n.ID) {
 			return t.enter(n.ID), nil
 		}
 	}
-	if i := slices.IndexFunc(others, gone); i >= 0 {
-		return t.remove(others[i]), nil
+	for _, id := range slices.Concat(others, voters) {
+		if slices.Contains(v.forgotten, id) && id != t.m.cfg.Self.ID {
+			return t.remove(id), nil
+		}
 	}
 	spare, ok := t.spare(ctx, v, others)
 	if !ok {
 		return nil, nil
 	}
+	if len(voters) < t.m.cfg.MaxVoters {
+		return t.promote(spare), nil
+	}
 	for _, id := range voters {
-		if gone(id) || len(voters) >= t.m.cfg.MaxVoters && t.deadFor(id, t.m.cfg.ReplaceAfter) {
+		if t.deadFor(id, t.m.cfg.ReplaceAfter) {
 			return t.demote(id), nil
 		}
 	}
-	if len(voters) >= t.m.cfg.MaxVoters {
-		return nil, nil
-	}
-	return t.promote(spare), nil
+	return nil, nil
 }
 
 func (t *tenure) enter(id string) *memberChange {
@@ -88,7 +89,7 @@ func (t *tenure) demote(id string) *memberChange {
 }
 
 func (t *tenure) remove(id string) *memberChange {
-	return &memberChange{id, "no member, another has its name", func() raft.IndexFuture {
+	return &memberChange{id, "no member, it is forgotten", func() raft.IndexFuture {
 		return t.raft.RemoveServer(raft.ServerID(id), 0, enqueueTimeout)
 	}}
 }
@@ -98,7 +99,7 @@ func (t *tenure) spare(ctx context.Context, v view, others []string) (string, bo
 	nodes := slices.SortedFunc(slices.Values(v.nodes), func(a, b Node) int { return cmp.Compare(a.Joined, b.Joined) })
 	applied := t.m.fsm.progress.now()
 	for _, n := range nodes {
-		if !slices.Contains(others, n.ID) || !v.alive[n.ID] || superseded(v.nodes, n.ID) {
+		if !slices.Contains(others, n.ID) || !v.alive[n.ID] {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, t.m.cfg.VisibleTimeout)

@@ -30,6 +30,7 @@ type Meta struct {
 	formed     chan struct{} // closed when the node belongs to a cluster
 	ready      chan struct{} // closed when the node is registered and up to date
 	raft       atomic.Pointer[raft.Raft]
+	handed     atomic.Uint64 // the term in which this node tried to hand the leadership over
 }
 
 // New opens the node's part of the meta group; nothing runs before Run.

@@ -19,16 +19,17 @@ type Node struct {
 	Joined   uint64 // log index of the first registration
 	Since    uint64 // the process vouches for definitions of later serials (lifetime.go)
 	Ended    bool   // the process was not seen for long
+	Drained  bool   // the process leads nothing and takes no clients
 }
 
 func nodeToProto(n Node) *pb.MetaNode {
 	return &pb.MetaNode{Id: n.ID, Name: n.Name, Zone: n.Zone, PeerAddr: n.PeerAddr, AmqpAddr: n.AMQPAddr,
-		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined, Since: n.Since, Ended: n.Ended}
+		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined, Since: n.Since, Ended: n.Ended, Drained: n.Drained}
 }
 
 func nodeFromProto(p *pb.MetaNode) Node {
 	return Node{ID: p.GetId(), Name: p.GetName(), Zone: p.GetZone(), PeerAddr: p.GetPeerAddr(), AMQPAddr: p.GetAmqpAddr(),
-		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined(), Since: p.GetSince(), Ended: p.GetEnded()}
+		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined(), Since: p.GetSince(), Ended: p.GetEnded(), Drained: p.GetDrained()}
 }
 
 // superseded reports whether another server has joined under n's name since: n's
@@ -46,7 +47,9 @@ func byID(a, b Node) int { return strings.Compare(a.ID, b.ID) }
 type GroupInfo struct {
 	ID uint64
 	// Initial are the replicas the group was created with: the configuration that
-	// each of them, and nobody else, starts an empty group with.
+	// each of them, and nobody else, starts an empty group with. There are none
+	// once the group has had a leader, who tells all others: a replica that has lost
+	// its log must not think itself one of the first.
 	Initial []string
 	// Replicas are those it has now, as its leader last reported.
 	Replicas []string
@@ -54,6 +57,9 @@ type GroupInfo struct {
 	// catch up, then remove what is not in it.
 	Target    []string
 	Preferred string // the node that should lead it
+	Size      int    // how many replicas it shall have once there are as many nodes
+
+	Term, Index uint64 // of the group's log when its leader last reported
 }
 
 // Hosts reports whether the node holds or shall hold a replica.
@@ -67,9 +73,11 @@ func (g GroupInfo) clone() GroupInfo {
 }
 
 func groupToProto(g GroupInfo) *pb.MetaGroup {
-	return &pb.MetaGroup{Id: g.ID, Initial: g.Initial, Replicas: g.Replicas, Target: g.Target, Preferred: g.Preferred}
+	return &pb.MetaGroup{Id: g.ID, Initial: g.Initial, Replicas: g.Replicas, Target: g.Target, Preferred: g.Preferred,
+		Size: uint32(g.Size), Term: g.Term, Index: g.Index}
 }
 
 func groupFromProto(p *pb.MetaGroup) GroupInfo {
-	return GroupInfo{ID: p.GetId(), Initial: p.GetInitial(), Replicas: p.GetReplicas(), Target: p.GetTarget(), Preferred: p.GetPreferred()}
+	return GroupInfo{ID: p.GetId(), Initial: p.GetInitial(), Replicas: p.GetReplicas(), Target: p.GetTarget(), Preferred: p.GetPreferred(),
+		Size: int(p.GetSize()), Term: p.GetTerm(), Index: p.GetIndex()}
 }

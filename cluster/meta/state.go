@@ -11,8 +11,12 @@ import (
 	pb "github.com/warrenmq/warren/proto"
 )
 
-// maxGroupReplicas bounds what a command may ask for.
-const maxGroupReplicas = 7
+const (
+	// MaxReplicas is how many replicas a group can have.
+	MaxReplicas = 7
+	// maxReported bounds what a group may have while its replicas move.
+	maxReported = 2 * MaxReplicas
+)
 
 // state is the state machine: a pure function of the entries, without a lock.
 type state struct {
@@ -27,6 +31,7 @@ type state struct {
 	nodes       map[string]Node
 	groups      map[uint64]GroupInfo // values are never changed in place
 	lastGroup   uint64
+	forgotten   []string // ServerIDs that cannot come back, in the order of forgetting
 	origins     origins
 }
 
@@ -73,6 +78,9 @@ func (s *state) apply(index uint64, e *pb.MetaEntry) effects {
 	var eff effects
 	s.applied = index
 	for _, b := range e.GetBatches() {
+		if slices.Contains(s.forgotten, b.GetOrigin()) {
+			continue // what it applied is not remembered any more
+		}
 		rec, ok := s.origins.enter(b)
 		if !ok {
 			continue
@@ -104,6 +112,12 @@ func (s *state) command(index uint64, c *pb.MetaCommand, eff *effects) (topology
 		return topology.Result{}, nil
 	case *pb.MetaCommand_End:
 		return s.end(body.End)
+	case *pb.MetaCommand_Forget:
+		eff.groups = true
+		return s.forget(body.Forget)
+	case *pb.MetaCommand_Maintain:
+		eff.groups = true
+		return topology.Result{}, s.maintain(body.Maintain)
 	case *pb.MetaCommand_EnsureGroups:
 		eff.groups = true
 		return topology.Result{}, s.ensureGroups(body.EnsureGroups)
@@ -152,6 +166,9 @@ func (s *state) form(f *pb.MetaForm) error {
 // The transient queues of its earlier processes are gone with them. A new server under
 // a known name takes over the leader's place in the groups that preferred the old one.
 func (s *state) register(index uint64, n Node, alive []*pb.MetaProcess) (topology.Result, error) {
+	if slices.Contains(s.forgotten, n.ID) {
+		return topology.Result{}, fmt.Errorf("node %s: %w", n.ID, ErrForgotten)
+	}
 	old, known := s.nodes[n.ID]
 	if known && n.Epoch < old.Epoch {
 		return topology.Result{}, fmt.Errorf("epoch %d of %s is over", n.Epoch, n.ID)
@@ -167,9 +184,9 @@ func (s *state) register(index uint64, n Node, alive []*pb.MetaProcess) (topolog
 			}
 		}
 	}
-	n.Since, n.Ended = s.topology.Serial(), false
+	n.Since, n.Ended, n.Drained = s.topology.Serial(), false, false
 	if known && n.Epoch == old.Epoch {
-		n.Since = old.Since
+		n.Since, n.Drained = old.Since, old.Drained
 	}
 	s.nodes[n.ID] = n
 	s.overlap(append(slices.Clone(alive), &pb.MetaProcess{Id: n.ID, Epoch: n.Epoch}))
@@ -187,8 +204,12 @@ func (s *state) ensureGroups(c *pb.MetaEnsureGroups) error {
 		return fmt.Errorf("node %s: %w", c.GetNode(), ErrNotFound)
 	}
 	have := 0
+	size := int(c.GetSize())
+	if size < 1 || size > MaxReplicas {
+		return fmt.Errorf("a group cannot have %d replicas", size)
+	}
 	for _, g := range s.groups {
-		if g.Preferred == c.GetNode() {
+		if g.Preferred == c.GetNode() && g.Size == size {
 			have++
 		}
 	}
@@ -198,7 +219,7 @@ func (s *state) ensureGroups(c *pb.MetaEnsureGroups) error {
 			return err
 		}
 		s.lastGroup++
-		s.groups[s.lastGroup] = GroupInfo{ID: s.lastGroup, Initial: set, Replicas: set, Target: set, Preferred: c.GetNode()}
+		s.groups[s.lastGroup] = GroupInfo{ID: s.lastGroup, Initial: set, Replicas: set, Target: set, Preferred: c.GetNode(), Size: size}
 	}
 	return nil
 }
@@ -215,6 +236,9 @@ func (s *state) setTarget(c *pb.MetaSetTarget) error {
 		return err
 	}
 	g.Target = c.GetTarget()
+	if slices.Contains(g.Target, c.GetPreferred()) {
+		g.Preferred = c.GetPreferred()
+	}
 	s.groups[g.ID] = g
 	return nil
 }
@@ -224,16 +248,19 @@ func (s *state) setReplicas(c *pb.MetaSetReplicas) error {
 	if !known {
 		return fmt.Errorf("group %d: %w", c.GetGroup(), ErrNotFound)
 	}
-	if err := s.checkReplicas(c.GetReplicas()); err != nil {
-		return err
+	if n := len(c.GetReplicas()); n == 0 || n > maxReported {
+		return fmt.Errorf("a group cannot have %d replicas", n)
 	}
-	g.Replicas = c.GetReplicas()
+	if cmp.Or(cmp.Compare(c.GetTerm(), g.Term), cmp.Compare(c.GetIndex(), g.Index)) < 0 {
+		return nil // of an earlier leader, or late
+	}
+	g.Replicas, g.Term, g.Index, g.Initial = c.GetReplicas(), c.GetTerm(), c.GetIndex(), nil
 	s.groups[g.ID] = g
 	return nil
 }
 
 func (s *state) checkReplicas(ids []string) error {
-	if len(ids) == 0 || len(ids) > maxGroupReplicas {
+	if len(ids) == 0 || len(ids) > MaxReplicas {
 		return fmt.Errorf("a group cannot have %d replicas", len(ids))
 	}
 	for _, id := range ids {

@@ -30,7 +30,7 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 	define := func(c topology.Command) *pb.MetaCommand {
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: topology.EncodeCommand(c)}}
 	}
-	switch rng.IntN(22) {
+	switch rng.IntN(24) {
 	case 0:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Form{Form: &pb.MetaForm{ClusterId: name, Expect: 3, Users: []*pb.MetaUser{{Name: name}}}}}
 	case 1, 2:
@@ -38,15 +38,15 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Register{Register: &pb.MetaRegister{
 			Node: &pb.MetaNode{Id: id, Name: id[:2], Epoch: rng.Uint64N(5), Zone: name}, Alive: processes()}}}
 	case 3:
-		c := &pb.MetaEnsureGroups{Node: node()}
+		c := &pb.MetaEnsureGroups{Node: node(), Size: rng.Uint32N(9)}
 		for range rng.IntN(4) {
 			c.Sets = append(c.Sets, &pb.MetaReplicas{Ids: nodes()})
 		}
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_EnsureGroups{EnsureGroups: c}}
 	case 4:
-		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_SetTarget{SetTarget: &pb.MetaSetTarget{Group: rng.Uint64N(6), From: nodes(), Target: nodes()}}}
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_SetTarget{SetTarget: &pb.MetaSetTarget{Group: rng.Uint64N(6), From: nodes(), Target: nodes(), Preferred: node()}}}
 	case 5:
-		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_SetReplicas{SetReplicas: &pb.MetaSetReplicas{Group: rng.Uint64N(6), Replicas: nodes()}}}
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_SetReplicas{SetReplicas: &pb.MetaSetReplicas{Group: rng.Uint64N(6), Replicas: nodes(), Term: rng.Uint64N(3), Index: rng.Uint64N(3)}}}
 	case 6:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_PutUser{PutUser: &pb.MetaUser{Name: name, PasswordHash: []byte(name), Tags: []string{"t"}}}}
 	case 7:
@@ -73,6 +73,11 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 		return define(topology.DeclareVHost{VHost: topology.VHost{Name: "/"}})
 	case 18, 19:
 		return define(topology.DeclareExchange{Exchange: topology.Exchange{VHost: "/", Name: name, Type: topology.Fanout}})
+	case 22:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Forget{Forget: fmt.Sprintf("n3@%d", rng.IntN(2))}}
+	case 23:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Maintain{Maintain: &pb.MetaMaintain{
+			Process: &pb.MetaProcess{Id: node(), Epoch: rng.Uint64N(5)}, Drained: rng.IntN(2) == 0}}}
 	case 20:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: []byte{0xff, byte(rng.Uint32())}}}
 	default:

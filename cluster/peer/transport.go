@@ -32,6 +32,8 @@ type Transport struct {
 	yields    atomic.Bool            // leadership is not to be handed to this node
 	lease     lease
 	progress  progress
+	bodies    atomic.Pointer[Bodies]             // nil: snapshots are the state alone
+	expel     atomic.Pointer[func(string) error] // nil: nobody is expelled
 }
 
 func newTransport(all *Transports, group uint64) *Transport {

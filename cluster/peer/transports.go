@@ -34,16 +34,20 @@ type TransportsConfig struct {
 	// Alarms, if set, hears with each peer's heartbeats what it is short of. It
 	// must not block.
 	Alarms func(serverID string, alarms uint32)
-	Logger *slog.Logger // default slog.Default()
+	// SnapshotRate bounds the bytes a second of the snapshots that this node sends,
+	// all together; default 128 MiB.
+	SnapshotRate int64
+	Logger       *slog.Logger // default slog.Default()
 }
 
 // Transports are the Raft transports of all groups of a node. Raft's addresses
 // are ServerIDs.
 type Transports struct {
 	pb.UnimplementedRaftServer
-	cfg     TransportsConfig
-	started time.Time
-	dead    chan string // peers whose process is gone
+	cfg      TransportsConfig
+	started  time.Time
+	dead     chan string // peers whose process is gone
+	throttle throttle
 
 	mu     sync.Mutex
 	groups map[uint64]*Transport
@@ -63,6 +67,9 @@ func NewTransports(cfg TransportsConfig, server *Server) (*Transports, error) {
 	if cfg.InFlight < 1 {
 		cfg.InFlight = 2
 	}
+	if cfg.SnapshotRate < 1 {
+		cfg.SnapshotRate = 128 << 20
+	}
 	if cfg.Alarms == nil {
 		cfg.Alarms = func(string, uint32) {}
 	}
@@ -71,10 +78,11 @@ func NewTransports(cfg TransportsConfig, server *Server) (*Transports, error) {
 	}
 	ts := &Transports{
 		cfg: cfg, started: time.Now(),
-		dead:   make(chan string, 64),
-		groups: make(map[uint64]*Transport),
+		dead:     make(chan string, 64),
+		throttle: throttle{perSecond: cfg.SnapshotRate},
+		groups:   make(map[uint64]*Transport),
 	}
-	pb.RegisterRaftServer(server, ts)
+	pb.RegisterRaftServer(server, expelService{ts})
 	cfg.Conns.WatchDead(func(serverID string) {
 		select {
 		case ts.dead <- serverID:

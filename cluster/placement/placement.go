@@ -2,8 +2,8 @@
 // zones first, then over nodes by what they hold already.
 //
 // It is pure: equal arguments give equal answers, whatever the order of the
-// nodes in them. It knows no liveness; callers hand in the nodes that may take
-// a replica.
+// nodes in them. It knows no liveness; callers say which nodes may take a
+// replica.
 package placement
 
 import (
@@ -11,14 +11,15 @@ import (
 	"slices"
 )
 
-// Node is a node that may take replicas.
+// Node is a node of the cluster.
 type Node struct {
-	ID   string
-	Zone string // empty: all such nodes count as one zone
-	Load int    // replicas it holds already
+	ID     string
+	Zone   string // empty: all such nodes count as one zone
+	Load   int    // replicas it holds already
+	Closed bool   // it keeps what it holds and takes nothing new
 }
 
-// Choose adds nodes to keep until there are count of them, or no more nodes. The
+// Choose adds open nodes to keep until there are count of them, or no more nodes. The
 // next one is always of the zone that holds the fewest so far, of those the
 // least loaded, of those the one with the smallest ID. The answer starts with
 // keep, in its order.
@@ -27,9 +28,10 @@ func Choose(nodes []Node, keep []string, count int) []string {
 	inZone := make(map[string]int)
 	var free []Node
 	for _, n := range nodes {
-		if slices.Contains(keep, n.ID) {
+		switch {
+		case slices.Contains(keep, n.ID):
 			inZone[n.Zone]++
-		} else {
+		case !n.Closed:
 			free = append(free, n)
 		}
 	}
@@ -56,12 +58,17 @@ func Groups(nodes []Node, preferred string, groups, replicas int) [][]string {
 	sets := make([][]string, 0, groups)
 	for range groups {
 		set := Choose(nodes, []string{preferred}, replicas)
-		for i := range nodes {
-			if slices.Contains(set, nodes[i].ID) {
-				nodes[i].Load++
-			}
-		}
+		Hold(nodes, set)
 		sets = append(sets, set)
 	}
 	return sets
+}
+
+// Hold counts a replica more for each of the nodes of set.
+func Hold(nodes []Node, set []string) {
+	for i := range nodes {
+		if slices.Contains(set, nodes[i].ID) {
+			nodes[i].Load++
+		}
+	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 func TestChoose(t *testing.T) {
-	zoned := []Node{{"a", "z1", 0}, {"b", "z1", 0}, {"c", "z2", 9}, {"d", "z2", 5}, {"e", "z3", 7}}
-	flat := []Node{{"a", "", 3}, {"b", "", 1}, {"c", "", 2}, {"d", "", 1}}
+	zoned := []Node{{ID: "a", Zone: "z1", Load: 0}, {ID: "b", Zone: "z1", Load: 0}, {ID: "c", Zone: "z2", Load: 9}, {ID: "d", Zone: "z2", Load: 5}, {ID: "e", Zone: "z3", Load: 7}}
+	flat := []Node{{ID: "a", Zone: "", Load: 3}, {ID: "b", Zone: "", Load: 1}, {ID: "c", Zone: "", Load: 2}, {ID: "d", Zone: "", Load: 1}}
 	tests := []struct {
 		name  string
 		nodes []Node
@@ -24,6 +24,8 @@ func TestChoose(t *testing.T) {
 		{"enough to keep adds nothing", flat, []string{"c", "a", "b"}, 3, []string{"c", "a", "b"}},
 		{"an unknown node is kept", flat[:2], []string{"x"}, 2, []string{"x", "b"}},
 		{"nothing to keep", flat, nil, 1, []string{"b"}},
+		{"a closed node is kept, its zone counts, and it gets nothing", []Node{{ID: "a", Zone: "z1", Closed: true}, {ID: "b", Zone: "z1"}, {ID: "c", Zone: "z2"}, {ID: "d", Zone: "z3", Closed: true}},
+			[]string{"a"}, 2, []string{"a", "c"}},
 		{"no nodes", nil, nil, 3, nil},
 	}
 	for _, tt := range tests {

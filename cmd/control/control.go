@@ -39,11 +39,12 @@ type Meta struct {
 
 // Member is a node of the cluster.
 type Member struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`
-	AMQP  string `json:"amqp"`
-	Zone  string `json:"zone"`
-	Alive bool   `json:"alive"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	AMQP    string `json:"amqp"`
+	Zone    string `json:"zone"`
+	Alive   bool   `json:"alive"`
+	Drained bool   `json:"drained"`
 }
 
 // Group is a queue group, as the node's replica knows it.
@@ -51,7 +52,9 @@ type Group struct {
 	ID        uint64   `json:"id"`
 	Leader    string   `json:"leader"`
 	Replicas  []string `json:"replicas"`
+	Target    []string `json:"target"` // what the replicas shall be
 	Preferred string   `json:"preferred"`
+	Size      int      `json:"size"` // how many there shall be once there are as many nodes
 	Term      uint64   `json:"term"`
 	Last      uint64   `json:"last"`    // index of the log's end
 	Applied   uint64   `json:"applied"` // index that is applied

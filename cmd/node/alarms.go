@@ -53,7 +53,7 @@ func (n *Node) storedAt(id queue.ID) (leader string, replicas []string, ok bool)
 // leaderOf is who leads a group as far as this node knows. Where it has no
 // replica it takes the leader for the one that is preferred, as it is but for a while.
 func (n *Node) leaderOf(group uint64) string {
-	if id, hosted := n.host.Leader(group); hosted {
+	if id, hosted := n.leaderHere(group); hosted {
 		return id
 	}
 	return n.preferred(group)

@@ -17,6 +17,7 @@ import (
 	"github.com/warrenmq/warren/broker/connection"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
+	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/meta"
 )
@@ -62,6 +63,13 @@ type Config struct {
 	// before 4.3; the same on all nodes.
 	CountReturns bool
 
+	// Queue groups: cluster/meta's defaults. They count on the node that leads the meta
+	// group, so they should be the same on all.
+	GroupsPerNode int           // that a node brings
+	Replicas      int           // of a group
+	RebuildAfter  time.Duration // of a node that is down, whose replicas are then made elsewhere; negative: never
+	ForgetAfter   time.Duration // of a node that is down, which is then forgotten; 0: never
+
 	// Memory and disk: cluster/alarm's defaults. MemoryLimit hears the watermark in
 	// bytes; it may be nil.
 	Watermark     alarm.Limit
@@ -71,6 +79,10 @@ type Config struct {
 	// TransientBytes bounds the messages of the queues in this node's memory:
 	// 1 GiB. At the bound their publishers wait.
 	TransientBytes uint64
+
+	// SnapshotRate bounds the bytes a second of snapshots that this node sends to others,
+	// all together: 128 MiB.
+	SnapshotRate int64
 
 	StopTimeout time.Duration // for all of an orderly stop: 18 s
 
@@ -92,6 +104,9 @@ type World struct {
 	MetaStores func(dir string) (meta.Stores, io.Closer, error)
 	Stable     func(path string) (Stable, error)
 	Snapshots  func(dir string, group uint64) (raft.SnapshotStore, error)
+	// DropSnapshots makes void what Snapshots keeps of a group.
+	DropSnapshots  func(dir string, group uint64) error
+	SnapshotLimits group.SnapshotLimits // zero: its defaults
 	// Resources measure memory and the disk of a data folder.
 	Resources func(dataDir string) alarm.Resources
 	// Ready hears that the node serves.

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -78,14 +79,15 @@ type Node struct {
 	roster      *roster.Roster
 	management  *management.Server
 
-	clients    net.Listener
-	clientsTLS net.Listener                        // nil without TLS
+	clients    *door
+	clientsTLS *door                               // nil without TLS
 	clientTLS  *tls.Config                         // for clientsTLS
 	listener   atomic.Pointer[connection.Listener] // nil before clients are served
 	peerAddr   string
 	started    time.Time
 	closers    []io.Closer // in the order they were opened
 	ready      atomic.Bool
+	drained    atomic.Bool
 }
 
 // Run runs a node until ctx ends or a part of it fails.
@@ -114,7 +116,11 @@ func Run(ctx context.Context, cfg Config) error {
 		go p.stopAll(n.cfg.StopTimeout)
 		return err
 	}
-	p.stopAll(n.cfg.StopTimeout)
+	stopping := time.Now()
+	if n.ready.Load() {
+		n.handOver(context.WithoutCancel(ctx)) // the others go on at once, and need not find out
+	}
+	p.stopAll(n.cfg.StopTimeout - time.Since(stopping))
 	err = n.close()
 	n.logger.Info("stopped")
 	return err
@@ -132,7 +138,7 @@ func (n *Node) open() (peers net.Listener, err error) {
 	}
 	n.closers = append(n.closers, n.folder)
 	n.self = leader.EdgeID{Node: n.cfg.Name + "@" + n.folder.Incarnation(), Epoch: n.folder.Epoch()}
-	if n.clients, err = w.Listen(n.cfg.Listen); err != nil {
+	if n.clients, err = openDoor(n.cfg.Listen, w.Listen); err != nil {
 		return nil, fmt.Errorf("AMQP: %w", err)
 	}
 	if n.cfg.TLSListen != "" {
@@ -178,12 +184,14 @@ func (n *Node) path(elem ...string) string {
 // openDisk opens the shared log, the meta group's stores, votes and terms.
 func (n *Node) openDisk() (err error) {
 	w := n.cfg.World
-	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{SegmentBytes: w.Segments, Logger: n.logger, OnCorrupt: n.corrupt}); err != nil {
+	if n.log, err = log.Open(w.FS, n.path("log"), log.Config{
+		SegmentBytes: w.Segments, Thin: queue.Thin, Logger: n.logger, OnCorrupt: n.corrupt,
+	}); err != nil {
 		return err
 	}
 	n.closers = append(n.closers, n.log)
 	if err := n.log.Damaged(); err != nil {
-		return fmt.Errorf("log: %w", err)
+		n.logger.Error("the log is damaged, and nobody knows whose entries were: all queue groups' replicas on this node are rebuilt", "error", err)
 	}
 	var stores io.Closer
 	if n.stores, stores, err = w.MetaStores(n.path("meta")); err != nil {
@@ -288,7 +296,7 @@ func (n *Node) assemblePeers(peerAddr string) (err error) {
 		return err
 	}
 	n.transports, err = peer.NewTransports(peer.TransportsConfig{
-		Identity: identity, Conns: n.conns, Lease: lease, Alarms: n.heardAlarms, Logger: n.logger,
+		Identity: identity, Conns: n.conns, Lease: lease, Alarms: n.heardAlarms, SnapshotRate: n.cfg.SnapshotRate, Logger: n.logger,
 	}, n.server)
 	if err != nil {
 		return err
@@ -312,7 +320,11 @@ func (n *Node) assembleMeta(peerAddr string) (err error) {
 		Conns:     n.conns,
 		Members:   n.metaMembers,
 		Limits:    n.cfg.ClusterLimits,
-		Logger:    n.logger,
+
+		GroupsPerNode: n.cfg.GroupsPerNode, Replicas: n.cfg.Replicas,
+		RebuildAfter: n.cfg.RebuildAfter, ForgetAfter: n.cfg.ForgetAfter,
+
+		Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -342,7 +354,7 @@ func (n *Node) assembleQueues() (err error) {
 			n.liveness.Up(id)
 		}
 	})
-	n.engines = &cluster.Engines{LeaderOf: func(id uint64) (string, bool) { return n.host.Leader(id) }}
+	n.engines = &cluster.Engines{LeaderOf: n.leaderHere}
 	incarnation, err := strconv.ParseUint(n.folder.Incarnation(), 16, 64)
 	if err != nil {
 		return fmt.Errorf("incarnation: %w", err)
@@ -361,6 +373,7 @@ func (n *Node) assembleQueues() (err error) {
 	n.edge.Register(n.server)
 	n.definitions = cluster.NewDefinitions(cluster.DefinitionsConfig{
 		Self: n.self, Meta: n.meta, Edge: n.edge, Engines: n.engines, Logger: n.logger,
+		GroupSize: n.meta.Replicas(), EnsureGroup: n.meta.EnsureGroup,
 		Route: func(vhost, exchange string, m *queue.Message) []queue.ID {
 			return deadletter.Queues(n.routes, vhost, exchange, m)
 		},
@@ -377,7 +390,7 @@ func (n *Node) assembleQueues() (err error) {
 	n.transient = transient.NewLog(n.cfg.TransientBytes, func(touched []queue.ID) { n.engines.Applied(cluster.TransientGroup, touched) })
 	n.host, err = group.NewHost(group.Config{
 		Self:      n.self.Node,
-		Entries:   n.entries,
+		Entries:   func(id uint64) (group.Entries, error) { return n.log.Group(id), nil },
 		Stable:    func(id uint64) (raft.StableStore, error) { return n.stable.Group(id), nil },
 		Snapshots: func(id uint64) (raft.SnapshotStore, error) { return n.cfg.World.Snapshots(n.path("groups"), id) },
 		Transport: func(id uint64) group.Transport { return groupTransport{n.transports.Transport(id)} },
@@ -386,7 +399,7 @@ func (n *Node) assembleQueues() (err error) {
 		},
 		Resign:    n.engines.Resign,
 		Applied:   n.engines.Applied,
-		Preferred: n.preferred,
+		Preferred: n.wanted,
 		Logger:    n.logger,
 	})
 	return err
@@ -405,20 +418,12 @@ func caller(ctx context.Context) (leader.EdgeID, bool) {
 	return leader.EdgeID{Node: c.ServerID, Epoch: c.Epoch}, ok
 }
 
-func (n *Node) entries(id uint64) (group.Entries, error) {
-	if err := n.log.Corrupt()[id]; err != nil {
-		return nil, fmt.Errorf("its log is damaged and is not served: %w", err)
-	}
-	return n.log.Group(id), nil
-}
-
 // corrupt hears that a group's log cannot be read any more. Its replica here
-// stops: it serves nothing and does not vote; the other replicas go on.
+// stops: it serves nothing and does not vote; the other replicas rebuild it.
 func (n *Node) corrupt(id uint64, cause error) {
-	n.logger.Error("the log of a queue group is damaged; its replica on this node stops", "group", id, "error", cause)
 	go func() { // the log calls from a read, which the group may be waiting for
-		if err := n.host.Retire(id); err != nil {
-			n.logger.Error("the replica did not stop", "group", id, "error", err)
+		if err := n.host.Rebuild(id, cause); err != nil {
+			n.logger.Error("a damaged replica did not stop", "group", id, "error", err)
 		}
 	}()
 }
@@ -435,6 +440,18 @@ func (n *Node) peers() []cluster.Peer {
 func (n *Node) replicas(id uint64) []string {
 	g, _ := n.meta.Group(id)
 	return g.Replicas
+}
+
+// leaderHere is who leads a group as this node's replica knows it, if it has one. One that
+// was removed from the group, or is not in it yet, hears of no leader: others have to be
+// asked.
+func (n *Node) leaderHere(id uint64) (serverID string, hosted bool) {
+	g, _ := n.meta.Group(id)
+	if !g.Hosts(n.self.Node) {
+		return "", false
+	}
+	serverID, hosted = n.host.Leader(id)
+	return serverID, hosted && (serverID != "" || slices.Contains(g.Replicas, n.self.Node))
 }
 
 func (n *Node) preferred(id uint64) string {
@@ -497,6 +514,10 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 
 // serveClients opens the door.
 func (n *Node) serveClients(p *parts) error {
+	var overTLS net.Listener // not a door that is nil
+	if n.clientsTLS != nil {
+		overTLS = n.clientsTLS
+	}
 	l, err := connection.NewListener(n.clients, connection.Config{
 		Publisher:         publisher{n.edge},
 		Definitions:       n.definitions,
@@ -508,7 +529,7 @@ func (n *Node) serveClients(p *parts) error {
 		ChannelsElsewhere: n.roster.ChannelsElsewhere,
 		Logger:            n.logger,
 
-		TLSListen: n.clientsTLS, TLS: n.clientTLS,
+		TLSListen: overTLS, TLS: n.clientTLS,
 
 		Node:        n.cfg.Name,
 		Product:     n.cfg.Product,
@@ -525,6 +546,7 @@ func (n *Node) serveClients(p *parts) error {
 	}
 	n.listener.Store(l)
 	p.start("AMQP", l.Run)
+	p.start("maintenance", n.maintain)
 	n.ready.Store(true)
 	n.logger.Info("Server startup complete", "node", n.cfg.Name, "amqp", n.clients.Addr().String(), "cluster", n.meta.ClusterID())
 	n.cfg.World.Ready(n)

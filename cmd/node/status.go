@@ -31,11 +31,11 @@ func (n *Node) Status() control.Status {
 		alive[member.ID] = member.Alive
 	}
 	for _, node := range n.meta.Nodes() {
-		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID]})
+		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID], Drained: node.Drained})
 	}
 	leaders := make(map[uint64]string)
 	for _, g := range n.meta.Groups() {
-		status := control.Group{ID: g.ID, Replicas: g.Replicas, Preferred: g.Preferred}
+		status := control.Group{ID: g.ID, Replicas: g.Replicas, Target: g.Target, Preferred: g.Preferred, Size: g.Size}
 		if r, ok := n.host.Group(g.ID); ok {
 			here := r.Status()
 			status.Leader, status.Term, status.Last, status.Applied = here.Leader, here.Term, here.Last, here.Applied
@@ -82,6 +82,9 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("PUT /maintenance", n.setMaintenance)
+	mux.HandleFunc("DELETE /maintenance", n.setMaintenance)
+	mux.HandleFunc("DELETE /nodes/{name}", n.forgetNode)
 	mux.HandleFunc("PUT /limits/memory", n.setLimit(alarm.ParseWatermark, n.alarms.SetWatermark))
 	mux.HandleFunc("PUT /limits/disk", n.setLimit(alarm.ParseDiskFreeLimit, n.alarms.SetDiskFreeLimit))
 	server := &http.Server{Handler: n.control(mux), ReadHeaderTimeout: 5 * time.Second}

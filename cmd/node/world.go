@@ -45,13 +45,10 @@ func (w World) withDefaults() World {
 		w.Stable = func(path string) (Stable, error) { return stable.Open(path) }
 	}
 	if w.Snapshots == nil {
-		w.Snapshots = func(dir string, group uint64) (raft.SnapshotStore, error) {
-			dir = filepath.Join(dir, strconv.FormatUint(group, 10))
-			if err := os.MkdirAll(dir, 0o750); err != nil {
-				return nil, err
-			}
-			return raft.NewFileSnapshotStore(dir, snapshotsKept, io.Discard)
-		}
+		w.Snapshots = openSnapshots
+	}
+	if w.DropSnapshots == nil {
+		w.DropSnapshots = func(dir string, group uint64) error { return os.RemoveAll(snapshotsOf(dir, group)) }
 	}
 	if w.Resources == nil {
 		w.Resources = func(dataDir string) alarm.Resources { return alarm.NewMachine(dataDir) }
@@ -60,6 +57,29 @@ func (w World) withDefaults() World {
 		w.Ready = func(*Node) {}
 	}
 	return w
+}
+
+func snapshotsOf(dir string, group uint64) string {
+	return filepath.Join(dir, strconv.FormatUint(group, 10))
+}
+
+// openSnapshots opens a group's snapshots, without those that were never finished,
+// which hashicorp/raft leaves.
+func openSnapshots(dir string, group uint64) (raft.SnapshotStore, error) {
+	dir = snapshotsOf(dir, group)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	unfinished, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range unfinished {
+		if err := os.RemoveAll(path); err != nil {
+			return nil, err
+		}
+	}
+	return raft.NewFileSnapshotStore(dir, snapshotsKept, io.Discard)
 }
 
 // listenTCP listens, with an error in an operator's words.

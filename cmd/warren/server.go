@@ -28,6 +28,9 @@ type options struct {
 	expect                  int
 	secret, secretFile      string
 	zone, loopbackUsers     string
+	groups, replicas        int
+	rebuildAfter            time.Duration
+	forgetAfter             time.Duration
 	product, productVersion string
 	clusterName             string
 	transientBytes          uint64
@@ -84,6 +87,10 @@ A flag wins over the environment, the environment over the default.`,
 	f.StringVar(&o.secret, "secret", "", "secret of the cluster, at least 16 bytes; without one nodes speak over loopback only")
 	f.StringVar(&o.secretFile, "secret-file", "", "file that holds the secret")
 	f.StringVar(&o.zone, "zone", "", "failure zone: replicas are spread over zones")
+	f.IntVar(&o.groups, "groups-per-node", 4, "queue groups that a node brings; the same on all nodes")
+	f.IntVar(&o.replicas, "replicas", 3, "replicas of a queue group that no queue asks another number for; the same on all nodes")
+	f.DurationVar(&o.rebuildAfter, "rebuild-after", 10*time.Minute, "how long a node may be down until its replicas are made elsewhere; 0: for ever")
+	f.DurationVar(&o.forgetAfter, "forget-after", 0, "how long a node may be down until the cluster forgets it, as forget_cluster_node does; 0: for ever")
 	f.StringVar(&o.loopbackUsers, "loopback-users", "guest", "users that may connect from this machine only, comma separated; none lifts it")
 	f.StringVar(&o.product, "product", "RabbitMQ", "product name that clients are told")
 	f.StringVar(&o.productVersion, "product-version", "4.2.0", "version of the product that clients are told")
@@ -169,8 +176,9 @@ func (o *options) config(logs io.Writer) (cfg node.Config, err error) {
 		Heartbeat: orNever(o.heartbeat), ConsumerTimeout: orNever(o.consumerTimeout),
 		MaxConnections: o.connectionMax, MaxChannels: o.channelsMax, MaxConsumers: o.consumersMax, Prefetch: o.defaultPrefetch,
 		ClusterLimits: o.clusterLimits,
-		MemoryLimit:   collectBefore,
-		Logger:        logger,
+		GroupsPerNode: o.groups, Replicas: o.replicas, RebuildAfter: orNever(o.rebuildAfter), ForgetAfter: o.forgetAfter,
+		MemoryLimit: collectBefore,
+		Logger:      logger,
 	}
 	return cfg, o.sizes(&cfg)
 }

@@ -260,9 +260,9 @@ func clusterStatus(c *call, _ []string) error {
 		}
 		return id
 	}
-	fmt.Fprintf(w, "cluster %s, meta leader %s\n\nNODE\tAMQP\tALIVE\tID\n", s.ClusterID, name(s.Meta.Leader))
+	fmt.Fprintf(w, "cluster %s, meta leader %s\n\nNODE\tAMQP\tALIVE\tZONE\tID\n", s.ClusterID, name(s.Meta.Leader))
 	for _, n := range s.Nodes {
-		fmt.Fprintf(w, "%s\t%s\t%v\t%s\n", n.Name, n.AMQP, n.Alive, n.ID)
+		fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", n.Name, n.AMQP, n.Alive, n.Zone, n.ID)
 	}
 	fmt.Fprintln(w, "\nGROUP\tLEADER\tPREFERRED\tREPLICAS\tAPPLIED")
 	for _, g := range s.Groups {
@@ -274,6 +274,10 @@ func clusterStatus(c *call, _ []string) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	fmt.Fprintf(c.out, "\nMaintenance status\n\n")
+	for _, n := range s.Nodes {
+		fmt.Fprintf(c.out, "Node: %s, status: %s\n", n.Name, maintenance(n))
 	}
 	fmt.Fprintf(c.out, "\nAlarms\n\n")
 	writeAlarms(c, alarms(nodes))
@@ -291,9 +295,13 @@ func clusterJSON(c *call, s *control.Status, nodes []nodeJSON) error {
 		Alarms       []alarm               `json:"alarms"`
 		Partitions   map[string]any        `json:"partitions"`
 		Listeners    map[string][]listener `json:"listeners"`
+		Maintenance  map[string]string     `json:"maintenance_status"`
 	}{
 		Status: s, DiskNodes: []string{}, RAMNodes: []string{}, RunningNodes: []string{}, Alarms: alarms(nodes),
-		Partitions: map[string]any{}, Listeners: map[string][]listener{},
+		Partitions: map[string]any{}, Listeners: map[string][]listener{}, Maintenance: map[string]string{},
+	}
+	for _, n := range s.Nodes {
+		all.Maintenance[n.Name] = maintenance(n)
 	}
 	var overview struct {
 		ClusterName string `json:"cluster_name"`

@@ -81,6 +81,7 @@ func command() *cobra.Command {
 	t.queues()
 	t.connections()
 	t.nodes()
+	t.members()
 	t.listings()
 	return t.root
 }

@@ -25,8 +25,9 @@ type Status struct {
 
 // MetaStatus is who leads the meta group and who votes in it, by ServerID.
 type MetaStatus struct {
-	Leader string   `json:"leader"`
-	Voters []string `json:"voters"`
+	Leader    string   `json:"leader"`
+	Voters    []string `json:"voters"`
+	NonVoters []string `json:"non_voters"`
 }
 
 // NodeStatus is a node as another one sees it.
@@ -42,7 +43,10 @@ type GroupStatus struct {
 	ID        uint64   `json:"id"`
 	Leader    string   `json:"leader"`
 	Replicas  []string `json:"replicas"`
+	Target    []string `json:"target"`
 	Preferred string   `json:"preferred"`
+	Size      int      `json:"size"`
+	Applied   uint64   `json:"applied"`
 }
 
 // QueueStatus is a queue: in a group, or at its home.

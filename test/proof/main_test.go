@@ -10,7 +10,7 @@ func TestEveryProofOfTheIssueIsListed(t *testing.T) {
 	if err := command(t.Context(), nil, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"tutorial", "failover", "restart", "minority", "bench", "idle", "garbage", "flood", "stranger"} {
+	for _, name := range []string{"tutorial", "failover", "restart", "minority", "bench", "idle", "garbage", "flood", "elastic", "stranger"} {
 		if !strings.Contains(out.String(), "\n"+name+" ") && !strings.HasPrefix(out.String(), name+" ") {
 			t.Errorf("%s is not in the list:\n%s", name, out.String())
 		}

@@ -3,11 +3,14 @@ package sim
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cluster/log/memfs"
 	"github.com/warrenmq/warren/cluster/membership/memnet"
 	"github.com/warrenmq/warren/cluster/peer/memconn"
@@ -27,37 +30,67 @@ const (
 
 // Cluster is a few machines and the networks between them.
 type Cluster struct {
-	Machines []*Machine
+	Machines []*Machine // they form the cluster, and clients know of them
+	spares   []*Machine // that came later
 
 	tb      testing.TB
+	rng     *rand.Rand
 	network *memconn.Network
 	gossip  *memnet.Network
 	log     *record
 	logger  *slog.Logger
 	running sync.WaitGroup // processes that have been started
+	limits  group.SnapshotLimits
 
 	mu       sync.Mutex
 	cuts     map[[2]int]int // from, to: how many faults cut it
 	failures []string
 }
 
+// wholeLogs are many snapshots, and logs of which nothing goes: they are read at the
+// end. shortLogs keep hardly more than what is live: who lags is sent a snapshot.
+var (
+	wholeLogs = group.SnapshotLimits{Bytes: 256 << 10, Entries: 512, Trailing: math.MaxInt64}
+	shortLogs = group.SnapshotLimits{Bytes: 8 << 10, Entries: 50, Trailing: 2 << 10, TrailingHeld: 1 << 20}
+)
+
 // NewCluster makes machines with empty disks; none runs. It is called in a bubble.
 func NewCluster(tb testing.TB, seed uint64, machines int) *Cluster {
 	c := &Cluster{
 		tb: tb, network: memconn.New(), gossip: memnet.New(seed), log: &record{began: time.Now()}, cuts: make(map[[2]int]int),
+		limits: wholeLogs,
 	}
 	c.logger = slog.New(&nodeHandler{record: c.log, name: "sim"})
 	c.gossip.SetDelay(linkLatency, linkLatency)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	c.rng = rand.New(rand.NewPCG(seed, 1))
 	for i := range machines {
-		m := &Machine{c: c, Name: fmt.Sprintf("n%d", i+1), host: fmt.Sprintf("127.0.0.%d", i+1), sync: syncTime}
-		m.disk = &disk{files: memfs.New(rng.Uint64()), incarnation: fmt.Sprintf("%016x", rng.Uint64()), stores: make(map[string]*kept)}
-		c.Machines = append(c.Machines, m)
+		c.Machines = append(c.Machines, c.machine(i))
 	}
 	for _, a := range c.Machines {
 		c.delay(a, linkLatency)
 	}
 	return c
+}
+
+// machine makes the machine of a number, with an empty disk.
+func (c *Cluster) machine(i int) *Machine {
+	return &Machine{c: c, Name: fmt.Sprintf("n%d", i+1), host: fmt.Sprintf("127.0.0.%d", i+1), sync: syncTime, disk: c.disk()}
+}
+
+func (c *Cluster) disk() *disk {
+	return &disk{files: memfs.New(c.rng.Uint64()), incarnation: fmt.Sprintf("%016x", c.rng.Uint64()), stores: make(map[string]*kept)}
+}
+
+// all are the machines, by number.
+func (c *Cluster) all() []*Machine { return slices.Concat(c.Machines, c.spares) }
+
+// Spare makes one machine more, whose node will join the cluster.
+func (c *Cluster) Spare() *Machine {
+	m := c.machine(len(c.Machines) + len(c.spares))
+	m.joins = true
+	c.spares = append(c.spares, m)
+	c.delay(m, linkLatency)
+	return m
 }
 
 // Start starts all machines.
@@ -70,7 +103,7 @@ func (c *Cluster) Start() {
 // Close ends everything and lets what is left of the processes run out: a bubble
 // ends with its last goroutine.
 func (c *Cluster) Close() {
-	for _, m := range c.Machines {
+	for _, m := range c.all() {
 		m.Kill()
 		if m.dark {
 			c.network.Return(m.host)
@@ -93,23 +126,25 @@ func (c *Cluster) delay(m *Machine, d time.Duration) {
 func (c *Cluster) Cut(from, to int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all := c.all()
 	c.cuts[[2]int{from, to}]++
-	c.network.Cut(c.Machines[from].host, c.Machines[to].host)
-	c.gossip.Cut(c.Machines[from].host, c.Machines[to].host)
+	c.network.Cut(all[from].host, all[to].host)
+	c.gossip.Cut(all[from].host, all[to].host)
 }
 
 // Mend takes a Cut back.
 func (c *Cluster) Mend(from, to int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all := c.all()
 	if c.cuts[[2]int{from, to}]--; c.cuts[[2]int{from, to}] > 0 {
 		return
 	}
-	c.network.Heal(c.Machines[from].host, c.Machines[to].host)
+	c.network.Heal(all[from].host, all[to].host)
 	c.gossip.Heal()
 	for link, n := range c.cuts {
 		if n > 0 {
-			c.gossip.Cut(c.Machines[link[0]].host, c.Machines[link[1]].host)
+			c.gossip.Cut(all[link[0]].host, all[link[1]].host)
 		}
 	}
 }
@@ -117,7 +152,7 @@ func (c *Cluster) Mend(from, to int) {
 // Isolate cuts a machine off from all others, in both directions.
 func (c *Cluster) Isolate(i int) (mend func()) {
 	c.logger.Info("-- isolated", "node", c.Machines[i].Name)
-	for j := range c.Machines {
+	for j := range c.all() {
 		if j != i {
 			c.Cut(i, j)
 			c.Cut(j, i)
@@ -125,7 +160,7 @@ func (c *Cluster) Isolate(i int) (mend func()) {
 	}
 	return func() {
 		c.logger.Info("-- isolated no more", "node", c.Machines[i].Name)
-		for j := range c.Machines {
+		for j := range c.all() {
 			if j != i {
 				c.Mend(i, j)
 				c.Mend(j, i)

@@ -182,6 +182,11 @@ func (s *store) GetUint64(key []byte) (n uint64, err error) {
 	return n, err
 }
 
+// drop makes the snapshots void.
+func (s *store) drop() {
+	s.write(func(k *kept) { k.snapshots = nil })
+}
+
 // Create implements raft.SnapshotStore: there is nothing before Close.
 func (s *store) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	meta := raft.SnapshotMeta{

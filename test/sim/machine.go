@@ -30,6 +30,8 @@ type Machine struct {
 	Name string
 	host string
 
+	joins bool // a cluster that is there
+
 	mu      sync.Mutex
 	disk    *disk
 	process *process // nil while none runs
@@ -154,6 +156,14 @@ func (m *Machine) end(p *process, dark bool) {
 	p.cancel()
 }
 
+// Wipe gives a machine whose node does not run an empty disk.
+func (m *Machine) Wipe() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.c.logger.Info("-- new disk", "node", m.Name)
+	m.disk = m.c.disk()
+}
+
 func (m *Machine) running() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -220,13 +230,21 @@ func (m *Machine) config(p *process) node.Config {
 			},
 			Stable:    func(string) (node.Stable, error) { return stable{p}, nil },
 			Snapshots: func(_ string, group uint64) (raft.SnapshotStore, error) { return p.group(group), nil },
+			DropSnapshots: func(_ string, group uint64) error {
+				p.group(group).drop()
+				return nil
+			},
 			Ready: func(n *node.Node) {
 				p.node = n
 				close(p.ready)
 			},
-			NoControl: true,
-			Resources: func(string) alarm.Resources { return roomy{} },
+			SnapshotLimits: m.c.limits,
+			NoControl:      true,
+			Resources:      func(string) alarm.Resources { return roomy{} },
 		},
+	}
+	if m.joins {
+		cfg.Expect = 0
 	}
 	for _, other := range m.c.Machines {
 		cfg.Seeds = append(cfg.Seeds, other.host+gossipPort)
