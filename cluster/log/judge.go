@@ -132,7 +132,7 @@ type survivor struct {
 	pair
 	seg      *segment
 	adopted  bool
-	whole    bool     // Raft needs it
+	whole    bool     // not to be thinned: Raft needs it, or all of it is live
 	ordinals []uint32 // of its live messages, when it is not whole
 }
 
@@ -259,7 +259,7 @@ func (v *view) judge(candidates []survivor) []survivor {
 			}
 			for ; at < len(released) && released[at].index == index; at++ {
 				c := released[at]
-				c.ordinals = slices.Clone(ordinals)
+				c.ordinals, c.whole = slices.Clone(ordinals), ordinals == nil
 				kept = append(kept, c)
 			}
 		})

@@ -3,7 +3,7 @@ package log
 // Live tells what is still needed of a group's released entries.
 type Live interface {
 	// LiveEntries calls yield for each entry of [first, last] that has a live message, ascending,
-	// with the live ordinals, ascending; yield must not keep them, and ends the call with false.
+	// with the live ordinals, ascending, nil for all; yield must not keep them, and ends the call with false.
 	// What is not live now must never be live again, in this state or in one that has applied as
 	// much. It is asked from one goroutine of the log for one group at a time and must not block
 	// long; it must not call the log.

@@ -63,7 +63,27 @@ func (l *Log) recover() error {
 		g.whole()
 		g.tail = g.bounds
 	}
+	l.mended(all)
 	return nil
+}
+
+// mended lets damaged segments be sealed of which all groups whose entries are damaged were dropped
+// since: what is damaged is void, and nothing else of them is in doubt.
+func (l *Log) mended(all []found) {
+	for _, f := range all {
+		if f.scan == nil || f.seg == l.start.tail || f.seg.lost || !f.scan.damaged() {
+			continue
+		}
+		mended := true
+		for _, it := range f.scan.items {
+			if it.state == badBody && l.groups[it.group].check() != nil {
+				mended = false
+			}
+		}
+		if mended {
+			l.start.seal = append(l.start.seal, f.seg)
+		}
+	}
 }
 
 // whole checks that nothing is missing of what Raft needs.

@@ -197,7 +197,7 @@ func (w *rewriting) span(ctx context.Context, g *Group, s step, released uint64,
 	gap(min(s.last, released))
 	for i := range left {
 		c := &left[i]
-		if c.whole {
+		if c.index > released {
 			gap(c.index - 1) // what is void is not there: a later truncate says so
 			next = c.index + 1
 		}

@@ -318,3 +318,56 @@ func TestReportsOfEarlierLeadersArePassedOver(t *testing.T) {
 		}
 	}
 }
+
+// A node without which messages cannot be had any more is forgotten only by force.
+func TestANodeThatIsNeededIsNotForgotten(t *testing.T) {
+	simulate(t, func(t *testing.T, c *simCluster) {
+		c.obey(t)
+		c.addAll(func(cfg *Config) { cfg.ForgetAfter = time.Minute }, "a", "b", "c", "d", "e")
+		c.comes(t, 20, "a", "b", "c", "d", "e")
+		c.named("d").stop()
+		c.named("e").stop()
+		time.Sleep(2 * time.Minute)
+		m := c.named("a").running()
+		if got := len(m.Nodes()); got != 5 {
+			t.Fatalf("%d nodes: one that is needed was forgotten", got)
+		}
+		if err := m.Forget(t.Context(), "e", false); !errors.Is(err, ErrNeeded) {
+			t.Errorf("forget of a node with the majority of groups: %v", err)
+		}
+		if err := m.Forget(t.Context(), "e", true); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A replica that was to come to a node which dies before is made elsewhere soon.
+func TestReplicasThatDidNotComeAreMadeElsewhere(t *testing.T) {
+	simulate(t, func(t *testing.T, c *simCluster) {
+		c.addAll(nil, "a", "b", "c")
+		c.awaitReady(20 * time.Second)
+		c.awaitVoters(3)
+		eventually(t, 20*time.Second, "12 groups", func() bool { return len(c.named("a").running().Groups()) == 12 })
+		d := c.addAll(nil, "d")[0]
+		held := func() (n int) {
+			for _, g := range c.named("a").running().Groups() {
+				if g.Initial == nil && slices.Contains(g.Target, d.id()) {
+					n++
+				}
+			}
+			return n
+		}
+		for _, g := range c.named("a").running().Groups() {
+			if err := c.named("a").running().SetReplicas(t.Context(), g.ID, g.Replicas, 1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, time.Minute, "a group is to move to d", func() bool { return held() > 0 })
+		d.stop()
+		time.Sleep(25 * time.Second)
+		if held() == 0 {
+			t.Error("a node that is away for a moment loses what is to come to it")
+		}
+		eventually(t, time.Minute, "nothing is to move to d", func() bool { return held() == 0 })
+	})
+}

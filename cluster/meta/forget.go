@@ -18,6 +18,30 @@ var ErrForgotten = errors.New("the cluster has forgotten it")
 // ErrAlive says that a node runs.
 var ErrAlive = errors.New("the node is running")
 
+// ErrNeeded says that groups have no majority of their replicas without a node: only when
+// it comes back can what they hold be had again.
+var ErrNeeded = errors.New("queue groups have no majority of their replicas without it")
+
+// needed lists the groups that a server has a replica of and that have no majority of
+// living ones without it.
+func needed(groups []GroupInfo, id string, alive map[string]bool) (ids []uint64) {
+	for _, g := range groups {
+		if !slices.Contains(g.Replicas, id) {
+			continue
+		}
+		living := 0
+		for _, other := range g.Replicas {
+			if alive[other] && other != id {
+				living++
+			}
+		}
+		if living <= len(g.Replicas)/2 {
+			ids = append(ids, g.ID)
+		}
+	}
+	return ids
+}
+
 // maxForgotten bounds how many forgotten servers are known as such. One that was
 // forgotten before as many others would be taken for a new node if it came back.
 const maxForgotten = 4096
@@ -59,7 +83,8 @@ func (s *state) maintain(c *pb.MetaMaintain) error {
 
 // Forget removes a node from the cluster: it leaves the meta group and all groups, which
 // get other replicas, and its server can never come back. ErrAlive while it is seen
-// running, unless force; ErrNotFound when no node has the name.
+// running and ErrNeeded while messages may be lost with it, unless force; ErrNotFound when
+// no node has the name.
 func (m *Meta) Forget(ctx context.Context, name string, force bool) error {
 	alive := make(map[string]bool)
 	for _, mem := range m.cfg.Members() {
@@ -74,6 +99,9 @@ func (m *Meta) Forget(ctx context.Context, name string, force bool) error {
 		found = true
 		if n.ID == m.cfg.Self.ID || alive[n.ID] && !force {
 			return fmt.Errorf("%s: %w", name, ErrAlive)
+		}
+		if groups := needed(m.Groups(), n.ID, alive); len(groups) > 0 && !force {
+			return fmt.Errorf("%s: %w: groups %v", name, ErrNeeded, groups)
 		}
 		if err := m.forget(ctx, n.ID); err != nil {
 			return fmt.Errorf("forget %s: %w", name, err)

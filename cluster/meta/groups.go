@@ -156,7 +156,8 @@ func (t *tenure) target(v view, g GroupInfo, nodes []placement.Node) []string {
 	for _, id := range g.Target {
 		switch {
 		case !slices.ContainsFunc(v.nodes, func(n Node) bool { return n.ID == id }):
-		case t.m.cfg.RebuildAfter > 0 && t.deadFor(id, t.m.cfg.RebuildAfter):
+		case t.m.cfg.RebuildAfter > 0 && t.deadFor(id, t.m.cfg.RebuildAfter),
+			!slices.Contains(g.Replicas, id) && t.deadFor(id, t.m.cfg.ReplaceAfter): // it has nothing yet
 			lost = append(lost, id)
 		default:
 			kept = append(kept, id)

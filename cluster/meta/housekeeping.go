@@ -121,11 +121,12 @@ func (t *tenure) deadFor(id string, d time.Duration) bool {
 func (t *tenure) forget(ctx context.Context, v view) error {
 	var errs error
 	for _, n := range v.nodes {
-		after := t.m.cfg.ForgetAfter
-		if v.alive[n.ID] || !superseded(v.nodes, n.ID) && (after <= 0 || !t.deadFor(n.ID, after)) {
+		after, lost := t.m.cfg.ForgetAfter, superseded(v.nodes, n.ID)
+		late := after > 0 && t.deadFor(n.ID, after) && len(needed(v.groups, n.ID, v.alive)) == 0
+		if v.alive[n.ID] || !lost && !late {
 			continue
 		}
-		t.m.log.Warn("forgets a node", "node", n.ID, "another has its name", superseded(v.nodes, n.ID))
+		t.m.log.Warn("forgets a node", "node", n.ID, "another has its name", lost)
 		errs = errors.Join(errs, t.m.forget(ctx, n.ID))
 	}
 	return errs

@@ -141,6 +141,8 @@ func answer(w http.ResponseWriter, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, meta.ErrAlive):
 		code = http.StatusConflict
+	case errors.Is(err, meta.ErrNeeded):
+		code = http.StatusPreconditionFailed
 	case errors.Is(err, meta.ErrUnavailable):
 		code = http.StatusServiceUnavailable
 	}

@@ -57,6 +57,8 @@ func forgetNode(c *call, name string, force bool) error {
 			err = &failure{exitSoftware, fmt.Sprintf("RabbitMQ on node %s must be stopped with 'rabbitmqctl -n %s stop_app' before it can be removed", name, name)}
 		case http.StatusNotFound:
 			err = &failure{exitData, "The node selected is not in the cluster."}
+		case http.StatusPreconditionFailed:
+			err = &failure{exitSoftware, r.Reason + ". Start it again, or give up what only it has with --force"}
 		case http.StatusServiceUnavailable:
 			err = &failure{exitUnavailable, r.Reason}
 		}
