@@ -75,7 +75,7 @@ func TestAForgottenMemberIsRemovedFirst(t *testing.T) {
 		target := []string{l.id, without(ps, l)[1].id, "d@1"} // d does not run
 		deadline := time.Now().Add(10 * time.Second)
 		for time.Now().Before(deadline) {
-			if err := l.group.Move(target, []string{dead.id}); err != nil && !errors.Is(err, ErrMoving) {
+			if err := l.group.Move(t.Context(), target, []string{dead.id}); err != nil && !errors.Is(err, ErrMoving) {
 				t.Fatalf("Move: %v", err)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -86,7 +86,7 @@ func TestAForgottenMemberIsRemovedFirst(t *testing.T) {
 		}
 		mustPropose(t, l, numbered(1))
 		d := w.start("d@1")
-		await(t, "the move", 30*time.Second, func() bool { return l.group.Move(target, nil) == nil })
+		await(t, "the move", 30*time.Second, func() bool { return l.group.Move(t.Context(), target, nil) == nil })
 		awaitEqual(t, []*process{l, d})
 		voters, term, index, err := l.group.Members()
 		if err != nil || len(voters) != 3 || !slices.Contains(voters, "d@1") || term == 0 || index == 0 {
@@ -108,14 +108,14 @@ func TestAMoveOutlivesItsDriver(t *testing.T) {
 		rest := without(ps, l)
 		d := w.start("d@1")
 		target := []string{rest[0].id, rest[1].id, "d@1"} // the leader itself goes
-		if err := l.group.Move(target, nil); !errors.Is(err, ErrMoving) {
+		if err := l.group.Move(t.Context(), target, nil); !errors.Is(err, ErrMoving) {
 			t.Fatalf("the first step: %v", err)
 		}
 		l.kill()
 		all := append(slices.Clone(rest), d)
 		await(t, "the move", time.Minute, func() bool {
 			now := leading(all)
-			return now != nil && now.group.Move(target, nil) == nil && len(now.group.Status().Replicas) == 3
+			return now != nil && now.group.Move(t.Context(), target, nil) == nil && len(now.group.Status().Replicas) == 3
 		})
 		awaitEqual(t, all)
 		if got := bodies(t, d); len(got) != 50 {
