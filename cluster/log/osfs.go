@@ -15,6 +15,20 @@ import (
 // OSFS returns the real disk.
 func OSFS() FS { return osFS{} }
 
+// ReadOnlyFS returns the real disk for Inspect: nothing can be changed through it.
+func ReadOnlyFS() FS { return readOnlyFS{} }
+
+type readOnlyFS struct{ osFS }
+
+var errReadOnly = errors.New("opened for reading only")
+
+func (readOnlyFS) Open(name string) (File, error)      { return openFile(name, os.O_RDONLY) }
+func (readOnlyFS) MkdirAll(string) error               { return errReadOnly }
+func (readOnlyFS) Create(string) (File, error)         { return nil, errReadOnly }
+func (readOnlyFS) Rename(string, string) error         { return errReadOnly }
+func (readOnlyFS) Remove(string) error                 { return errReadOnly }
+func (readOnlyFS) Lock(name string) (io.Closer, error) { return nil, errReadOnly }
+
 type osFS struct{}
 
 func (osFS) MkdirAll(dir string) error {

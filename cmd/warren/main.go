@@ -36,6 +36,6 @@ func command() *cobra.Command {
 
 		DisableSuggestions: true, // an error is one line
 	}
-	root.AddCommand(serverCommand(), devCommand())
+	root.AddCommand(serverCommand(), devCommand(), logCommand())
 	return root
 }
