@@ -17,6 +17,8 @@ type State struct {
 	queues   map[ID]*Queue
 	sessions map[uint64]progress // by incarnation
 
+	frozen *Frozen // the snapshot that is being encoded; nil: none
+
 	applies uint64 // calls of Apply, to list a queue once in touched; no part of the state
 	touched []ID
 	load    load // of the section that Apply is at
@@ -121,6 +123,7 @@ func (s *State) on(id ID, command func(*Queue) uint64) Answer {
 	if q == nil {
 		return Answer{Status: NoQueue}
 	}
+	s.frozen.keep(q)
 	return Answer{Status: Applied, Count: command(q)}
 }
 
@@ -161,6 +164,8 @@ func (s *State) publish(m moment, c Publish) Answer {
 			if q == nil {
 				q = newQueue(id)
 				s.queues[id] = q
+			} else {
+				s.frozen.keep(q)
 			}
 			if q.sealed {
 				sealed = append(sealed, id)
@@ -194,6 +199,8 @@ func (s *State) configure(c Configure) Answer {
 		q = newQueue(c.Queue)
 		s.queues[c.Queue] = q
 		s.touch(q)
+	} else {
+		s.frozen.keep(q)
 	}
 	if q.settings != c.Settings {
 		q.settings = c.Settings

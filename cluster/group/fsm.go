@@ -147,16 +147,12 @@ const (
 
 var errSnapshot = errors.New("unreadable snapshot")
 
-// Snapshot takes the runs and counters; they are small.
+// Snapshot takes the runs and counters; they are small. It only notes that they are
+// to be encoded, which Persist does while entries are applied.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := append(make([]byte, 0, snapshotHead+f.growth.expected()), snapshotMagic...)
-	b = binary.LittleEndian.AppendUint64(b, f.last)
-	b = binary.LittleEndian.AppendUint64(b, 0)
-	b = f.state.AppendSnapshot(b)
-	binary.LittleEndian.PutUint64(b[snapshotHead-8:], uint64(len(b)-snapshotHead))
-	return &snapshot{data: b, at: f.growth.now(), growth: f.growth}, nil
+	return &snapshot{fsm: f, frozen: f.state.Freeze(), last: f.last, at: f.growth.now()}, nil
 }
 
 // Restore replaces the state by a snapshot's. It reads no bodies, but looks whether
@@ -224,23 +220,47 @@ func readSnapshot(r io.Reader) (state *queue.State, last uint64, bytes int, err 
 	return state, last, len(b), nil
 }
 
+// snapshotPart is about how much of a state is encoded while nothing is applied.
+const snapshotPart = 64 << 10
+
 type snapshot struct {
-	data   []byte
+	fsm    *fsm
+	frozen *queue.Frozen
+	last   uint64
 	at     mark
-	growth *growth
 }
 
 // Persist writes the snapshot and says how much of the log Raft is to keep, which
 // looks at that right afterwards.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := sink.Write(s.data); err != nil {
+	for more := true; more; {
+		s.fsm.locked(func(*queue.State) { more = s.frozen.Encode(snapshotPart) })
+	}
+	size := s.frozen.Size()
+	if err := s.write(sink, size); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	if err := sink.Close(); err != nil {
 		return err
 	}
-	s.growth.taken(s.at, len(s.data))
+	s.fsm.growth.taken(s.at, size)
 	return nil
 }
 
-func (s *snapshot) Release() {}
+func (s *snapshot) write(w io.Writer, size int) error {
+	head := binary.LittleEndian.AppendUint64([]byte(snapshotMagic), s.last)
+	if _, err := w.Write(binary.LittleEndian.AppendUint64(head, uint64(size))); err != nil {
+		return err
+	}
+	for part := range s.frozen.Parts {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release lets the state go, encoded or not.
+func (s *snapshot) Release() {
+	s.fsm.locked(func(*queue.State) { s.frozen.End() })
+}

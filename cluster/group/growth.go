@@ -82,13 +82,6 @@ func (g *growth) now() mark {
 	return g.end
 }
 
-// expected is about how large the next snapshot is.
-func (g *growth) expected() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.size + g.size/8 + 4096
-}
-
 // taken notes a snapshot that is durable, and cuts.
 func (g *growth) taken(at mark, size int) {
 	g.mu.Lock()

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -306,12 +307,19 @@ func TestStateWithoutItsBodiesIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state := snap.(*snapshot).data
+		var state bytes.Buffer
+		taken := snap.(*snapshot)
+		for taken.frozen.Encode(1) {
+		}
+		if err := taken.write(&state, taken.frozen.Size()); err != nil {
+			t.Fatal(err)
+		}
+		taken.Release()
 		restore := func(settledBy uint64) (*fsm, error) {
 			broken := make(chan error, 1)
 			other := newFSM(theGroup, entries, newGrowth(SnapshotLimits{}.withDefaults(), func(uint64, uint64) {}), func(uint64, []queue.ID) {}, func(err error) { broken <- err })
 			other.await(settledBy)
-			return other, other.Restore(reader(state))
+			return other, other.Restore(reader(state.Bytes()))
 		}
 		if _, err := restore(0); err != nil {
 			t.Errorf("whole: %v", err)
