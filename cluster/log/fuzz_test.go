@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -121,6 +122,11 @@ func FuzzDirectory(f *testing.F) {
 	x.group(9).control(kindRelease, 7)
 	x.group(9).entry(8, 6096, 100)
 	x.group(1<<40).control(kindDrop, 0)
+	x.group(3).span(1, 1000)
+	x.group(3).entry(17, 4096, 100)
+	x.group(3).entry(900, 4196, 100)
+	x.group(3).adopt(5, 5096, 100)
+	x.group(3).adopt(2, 5196, 100)
 	f.Add(appendDirectory(nil, slices.Sorted(maps.Keys(x)), x))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		x, err := parseDirectory(in, 0, 1<<20)
@@ -140,6 +146,40 @@ func FuzzDirectory(f *testing.F) {
 				if f, next, ok := x.find(id, e.first); (e.kind == kindEntry || e.kind == kindSpan) && (!ok || !f.holds(e.first) || next <= e.first) {
 					t.Fatalf("group %d: %v from %d, next %d", id, f, e.first, next)
 				}
+			}
+		}
+	})
+}
+
+// FuzzPairs looks up entries in a section that was changed: what is found was written, and an
+// entry is not taken for a reclaimed one because its pair is damaged.
+func FuzzPairs(f *testing.F) {
+	f.Add(uint16(600), uint64(300), uint32(77), byte(4))
+	f.Add(uint16(1), uint64(0), uint32(3), byte(1))
+	f.Add(uint16(257), uint64(1540), uint32(4000), byte(0))
+	f.Fuzz(func(t *testing.T, n uint16, index uint64, at uint32, x byte) {
+		const seed = 99
+		e := event{kind: kindSpan, first: 1, last: 6*uint64(n) + 6, count: uint32(n)}
+		var b []byte
+		for i := range uint64(n) {
+			b = appendPair(b, pair{6*i + 3, uint32(i)}, seed)
+		}
+		changed := int(at) < len(b) && x != 0
+		if changed {
+			b[at] ^= x
+		}
+		index %= e.last + 1
+		places, err := e.places(memory(b), seed, index, e.last+1, 5)
+		if err != nil {
+			if !changed || !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		want := (index + 2) / 6 // the first pair from index on
+		for i := range min(5, uint64(n)-min(want, uint64(n))) {
+			if i >= uint64(len(places)) || places[i] != (pair{6*(want+i) + 3, uint32(want + i)}) {
+				t.Fatalf("from %d: %v", index, places)
 			}
 		}
 	})
