@@ -25,6 +25,7 @@ type GroupsMeta interface {
 	Groups() []meta.GroupInfo
 	Group(id uint64) (meta.GroupInfo, bool)
 	Node(id string) (meta.Node, bool)
+	Ready() <-chan struct{}
 	Current(ctx context.Context) error
 	WatchGroups(func([]meta.GroupInfo))
 	SetReplicas(ctx context.Context, group uint64, replicas []string, term, index uint64) error
@@ -43,6 +44,8 @@ type Groups struct {
 	logger *slog.Logger
 	wake   chan struct{}
 	failed map[uint64]string // what was logged of groups that cannot be opened
+
+	without map[uint64]bool // groups of which there is nothing here, or soon
 }
 
 // NewGroups makes Groups; Run does the work.
@@ -50,6 +53,7 @@ func NewGroups(self string, m GroupsMeta, host *group.Host, logger *slog.Logger)
 	return &Groups{
 		self: self, meta: m, host: host, logger: orDefault(logger),
 		wake: make(chan struct{}, 1), failed: make(map[uint64]string),
+		without: make(map[uint64]bool),
 	}
 }
 
@@ -82,17 +86,9 @@ func (g *Groups) Run(ctx context.Context) error {
 // pass looks at each group once; it reports whether a move has more steps.
 func (g *Groups) pass(ctx context.Context) (again bool) {
 	for _, info := range g.meta.Groups() {
-		if !info.Hosts(g.self) {
+		if !g.hold(ctx, info) {
 			continue
 		}
-		if err := g.host.Ensure(info.ID, info.Initial); err != nil {
-			if text := err.Error(); g.failed[info.ID] != text {
-				g.failed[info.ID] = text
-				g.logger.Error("a queue group cannot be opened here", "group", info.ID, "error", err)
-			}
-			continue
-		}
-		delete(g.failed, info.ID)
 		if r, ok := g.host.Group(info.ID); ok && r.Leader() == g.self {
 			err := g.lead(ctx, r, info)
 			again = again || err != nil
@@ -102,6 +98,46 @@ func (g *Groups) pass(ctx context.Context) (again bool) {
 		}
 	}
 	return again
+}
+
+// hold opens this node's replica of a group, or gives up what it has of one that is not
+// to be here any more. It reports whether there is one.
+func (g *Groups) hold(ctx context.Context, info meta.GroupInfo) bool {
+	hosts, err := info.Hosts(g.self), error(nil)
+	switch {
+	case hosts:
+		delete(g.without, info.ID)
+		err = g.host.Ensure(info.ID, info.Initial)
+	case !g.without[info.ID] && g.unwanted(ctx, info.ID):
+		err = g.host.Discard(info.ID)
+		g.without[info.ID] = err == nil
+	}
+	if err == nil {
+		delete(g.failed, info.ID)
+		return hosts
+	}
+	if text := err.Error(); g.failed[info.ID] != text {
+		g.failed[info.ID] = text
+		g.logger.Error("a replica of a queue group cannot be opened or given up", "group", info.ID, "wanted", hosts, "error", err)
+	}
+	return false
+}
+
+// unwanted makes sure that no replica is wanted here: a node that has just started, or was
+// cut off, sees what was.
+func (g *Groups) unwanted(ctx context.Context, id uint64) bool {
+	select {
+	case <-g.meta.Ready():
+	default:
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	if err := g.meta.Current(ctx); err != nil {
+		return false // the next pass asks again
+	}
+	info, known := g.meta.Group(id)
+	return known && !info.Hosts(g.self)
 }
 
 // lead takes one step towards the group's target and reports what the group has.
@@ -117,7 +153,8 @@ func (g *Groups) lead(ctx context.Context, r *group.Group, info meta.GroupInfo) 
 		}
 		info, _ = g.meta.Group(info.ID)
 	}
-	moving := r.Move(ctx, info.Target, g.gone(s))
+	target := slices.DeleteFunc(slices.Clone(info.Target), g.forgotten) // the meta leader's next look will say so
+	moving := r.Move(ctx, target, slices.DeleteFunc(slices.Concat(s.Replicas, s.Learners), g.known))
 	if same(r.Status().Replicas, info.Replicas) && info.Term > 0 {
 		return moving
 	}
@@ -128,13 +165,13 @@ func (g *Groups) lead(ctx context.Context, r *group.Group, info meta.GroupInfo) 
 	return errors.Join(moving, err)
 }
 
-// gone are the group's members that the cluster has forgotten.
-func (g *Groups) gone(s group.Status) []string {
-	return slices.DeleteFunc(slices.Concat(s.Replicas, s.Learners), func(id string) bool {
-		_, known := g.meta.Node(id)
-		return known
-	})
+// known tells whether a server is of the cluster.
+func (g *Groups) known(id string) bool {
+	_, known := g.meta.Node(id)
+	return known
 }
+
+func (g *Groups) forgotten(id string) bool { return !g.known(id) }
 
 // same tells whether two lists name the same nodes.
 func same(a, b []string) bool {

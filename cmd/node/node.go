@@ -397,10 +397,16 @@ func (n *Node) assembleQueues() (err error) {
 		Lead: func(ctx context.Context, g *group.Group, term uint64) {
 			n.leading.Lead(ctx, g.ID(), term, g)
 		},
-		Resign:    n.engines.Resign,
-		Applied:   n.engines.Applied,
-		Preferred: n.wanted,
-		Logger:    n.logger,
+		Resign:   n.engines.Resign,
+		Applied:  n.engines.Applied,
+		Replicas: n.replicas,
+		Expel:    n.transports.Expel,
+		Wipe: func(id uint64) error {
+			return errors.Join(n.log.DropGroup(id), n.cfg.World.DropSnapshots(n.path("groups"), id))
+		},
+		Preferred:      n.wanted,
+		SnapshotLimits: n.cfg.World.SnapshotLimits,
+		Logger:         n.logger,
 	})
 	return err
 }
