@@ -28,6 +28,8 @@ type model struct {
 	acked   []*raft.Log // from index 1 on or behind a gap, released ones too
 	pending *operation
 	live    *liveSet // nil: nobody says what is live
+
+	committed map[uint64]*raft.Log // came with snapshots: nothing else can stand there
 }
 
 type operation struct {
@@ -72,14 +74,18 @@ func (m *model) step(l *log.Log) error {
 		from := m.first
 		return m.do(operation{name: fmt.Sprintf("release to %d", to), apply: func(m *model) { m.first = to + 1 }},
 			func() error { return g.DeleteRange(from, to) })
+	case p == 3 && m.live != nil && m.rng.IntN(4) == 0:
+		return m.install(g)
 	case p == 2 && m.rng.IntN(10) == 0:
-		return m.do(operation{name: "drop", apply: func(m *model) { m.acked, m.first = nil, 1 }},
+		return m.do(operation{name: "drop", apply: func(m *model) { m.acked, m.first, m.committed = nil, 1, nil }},
 			func() error { return l.DropGroup(m.id) })
 	}
 	n := 1 + m.rng.Uint64N(4)
 	es := entries(m.id, m.last()+1, m.last()+n, m.term, m.rng.IntN(1<<(4+m.rng.IntN(10))))
 	if m.live != nil {
-		es = m.live.store(m.rng, es)
+		newLiveSet().store(m.rng, es)
+		m.again(es)
+		m.live.apply(es)
 	}
 	return m.do(operation{
 		name:  fmt.Sprintf("store %d to %d", es[0].Index, es[n-1].Index),

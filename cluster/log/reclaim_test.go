@@ -96,13 +96,16 @@ func (s *liveSet) set(index uint64, ordinals ...uint32) {
 func (s *liveSet) store(rng *rand.Rand, es []*raft.Log) []*raft.Log {
 	for _, e := range es {
 		e.Data = batch(rng, 9, e.Index, e.Term, len(e.Data))
-		var ordinals []uint32
-		for i := range uint32(len(messages(e.Data))) {
-			ordinals = append(ordinals, i)
-		}
-		s.set(e.Index, ordinals...)
 	}
+	s.apply(es)
 	return es
+}
+
+// apply makes all messages live.
+func (s *liveSet) apply(es []*raft.Log) {
+	for _, e := range es {
+		s.set(e.Index, all(e.Data)...)
+	}
 }
 
 // settle finishes with some messages, mostly old ones.
@@ -159,6 +162,53 @@ func (s *liveSet) only(acked []*raft.Log) {
 			delete(s.live, index)
 		}
 	}
+}
+
+// install is what a snapshot from another node does: bodies first, then the state, then Raft's log
+// is emptied. It may end with a crash anywhere, and is then as if it had never been.
+func (m *model) install(g *log.Group) error {
+	last := m.last() + 1 + m.rng.Uint64N(6)
+	bodies := newLiveSet().store(m.rng, entries(m.id, m.last()+1, last, m.term, m.rng.IntN(1<<(4+m.rng.IntN(10)))))
+	m.again(bodies)
+	if m.committed == nil {
+		m.committed = map[uint64]*raft.Log{}
+	}
+	for _, e := range bodies {
+		m.committed[e.Index] = e
+		if err := g.Adopt(e.Index, e.Term, e.Data); err != nil {
+			return err
+		}
+	}
+	if err := g.SyncAdopted(); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(m.rng.IntN(1000)) * time.Millisecond)
+	m.live.apply(bodies) // restored
+	if first := m.first; len(m.visible()) > 0 {
+		err := m.do(operation{name: "empty", apply: func(m *model) { m.first = m.last() + 1 }},
+			func() error { return g.DeleteRange(first, m.last()) })
+		if err != nil {
+			return err
+		}
+	}
+	m.acked, m.first = append(m.acked, bodies...), last+1
+	return nil
+}
+
+// again puts entries that are known to be committed in their places.
+func (m *model) again(es []*raft.Log) {
+	for i, e := range es {
+		if c := m.committed[e.Index]; c != nil {
+			es[i] = c
+		}
+	}
+}
+
+func all(b []byte) (ordinals []uint32) {
+	for i := range uint32(len(messages(b))) {
+		ordinals = append(ordinals, i)
+	}
+	return ordinals
 }
 
 func TestReclaimingSurvivesCrashes(t *testing.T) {
