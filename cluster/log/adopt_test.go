@@ -155,3 +155,41 @@ func TestAdoptedIsDurableWhenSynced(t *testing.T) {
 		})
 	}
 }
+
+// What Raft has deleted with an uncommitted end counts as released, whatever the state knows of it:
+// bodies that come for those indexes stay until Raft goes on.
+func TestAdoptedBodiesStayUntilRaftGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, memfs.New(1), dir, small)
+		store(t, l.Log, 1, entries(1, 1, 100, 2, 100))
+		if err := l.Group(1).DeleteRange(1, 100); err != nil {
+			t.Fatal(err)
+		}
+		live := newLiveSet()
+		l.Group(1).SetLive(live)
+		l.Group(2).SetLive(live)
+		body := entry(1, 98, 3, 100)
+		adopt(t, l.Group(1), body)
+		churn := func(first uint64) {
+			for i := range uint64(300) {
+				store(t, l.Log, 2, entries(2, first+i, first+i, 1, 1000))
+			}
+			if err := l.Group(2).DeleteRange(1, first+298); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		churn(1)
+		wantBody(t, l.Group(1), body)
+		live.set(98, 0) // restored
+		store(t, l.Log, 1, entries(1, 101, 101, 3, 100))
+		churn(301)
+		wantBody(t, l.Group(1), body)
+		live.set(98)
+		churn(601)
+		if _, _, err := l.Group(1).Body(98); !errors.Is(err, raft.ErrLogNotFound) {
+			t.Fatalf("a settled body: %v", err)
+		}
+		l.mustEnd(t)
+	})
+}

@@ -77,3 +77,38 @@ func cpu(b *testing.B) int64 {
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+
+// BenchmarkChurn appends entries of which all but one in a hundred are settled at once, with nobody
+// to say so and with space being reclaimed beside it.
+func BenchmarkChurn(b *testing.B) {
+	for _, reclaim := range []bool{false, true} {
+		b.Run(fmt.Sprintf("reclaim=%t", reclaim), func(b *testing.B) {
+			cfg := log.Config{SegmentBytes: 16 << 20}
+			l := start(b, log.OSFS(), b.TempDir(), cfg)
+			live := newLiveSet()
+			if reclaim {
+				l.Group(1).SetLive(live)
+			}
+			data := content(1, 1, 1, 16<<10)
+			b.SetBytes(int64(len(data)))
+			b.ResetTimer()
+			for i := range uint64(b.N) {
+				if i%100 == 0 {
+					live.set(i+1, 0)
+				}
+				store(b, l.Log, 1, []*raft.Log{{Index: i + 1, Term: 1, Data: data}})
+				if i%1000 == 999 {
+					if err := l.Group(1).DeleteRange(1, i-100); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.StopTimer()
+			u, st := l.Usage(), l.Stats()
+			b.ReportMetric(float64(u.Bytes)/float64(b.N)/float64(len(data)), "disk/appended")
+			b.ReportMetric(float64(st.Rewritten)/float64(b.N)/float64(len(data)), "rewritten/appended")
+			b.ReportMetric(float64(st.CommitP99.Microseconds()), "p99-us")
+			l.mustEnd(b)
+		})
+	}
+}
