@@ -51,7 +51,7 @@ type Cluster struct {
 // end. shortLogs keep hardly more than what is live: who lags is sent a snapshot.
 var (
 	wholeLogs = group.SnapshotLimits{Bytes: 256 << 10, Entries: 512, Trailing: math.MaxInt64}
-	shortLogs = group.SnapshotLimits{Bytes: 8 << 10, Entries: 50, Trailing: 2 << 10, TrailingHeld: 1 << 20}
+	shortLogs = group.SnapshotLimits{Bytes: 1 << 10, Entries: 8, Trailing: 256, TrailingHeld: 1 << 20}
 )
 
 // NewCluster makes machines with empty disks; none runs. It is called in a bubble.
