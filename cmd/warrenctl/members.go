@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"time"
 
 	"github.com/warrenmq/warren/cmd/control"
 )
@@ -33,6 +35,67 @@ func (t *tool) members() {
 			c.banner("Will put node %s back into regular operating mode. The node will again serve client traffic and host primary queue replicas.", name)
 			return c.succeeded(c.node.Delete(c.ctx, "/maintenance", ""))
 		})
+	t.add("await_online_quorum_plus_one", "Waits until all queues would keep their quorum without the node", 0, 0,
+		func(c *call, _ []string) error {
+			c.banner("Will wait for a quorum + 1 of nodes to be online for all quorum queues for %v seconds...", c.timeout)
+			return c.succeeded(awaitSpare(c))
+		})
+	t.add("check_if_node_is_quorum_critical", "Fails if queues would lose their quorum without the node", 0, 0,
+		func(c *call, _ []string) error {
+			s, err := control.Get(c.ctx, c.data)
+			if err != nil {
+				return err
+			}
+			c.banner("Checking if node %s is critical for quorum of any quorum queues ...", s.Name)
+			if groups := critical(s); len(groups) > 0 {
+				return &failure{exitUnavailable, fmt.Sprintf("Node %s is needed by queue groups %v", s.Name, groups)}
+			}
+			return c.succeeded(nil)
+		})
+}
+
+// awaitEvery is how often a node is asked while its state is waited for.
+const awaitEvery = 200 * time.Millisecond
+
+// awaitSpare waits until the node can be stopped and every queue group goes on.
+func awaitSpare(c *call) error {
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		s, err := control.Get(c.ctx, c.data)
+		if err != nil {
+			return err
+		}
+		if len(critical(s)) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	}
+}
+
+// critical lists the groups that have a replica at the node, and others, and no majority of
+// living ones without it.
+func critical(s *control.Status) (groups []uint64) {
+	alive := make(map[string]bool)
+	for _, n := range s.Nodes {
+		alive[n.ID] = n.Alive
+	}
+	for _, g := range s.Groups {
+		living := 0
+		for _, id := range g.Replicas {
+			if alive[id] && id != s.ID {
+				living++
+			}
+		}
+		if len(g.Replicas) > 1 && slices.Contains(g.Replicas, s.ID) && living <= len(g.Replicas)/2 {
+			groups = append(groups, g.ID)
+		}
+	}
+	return groups
 }
 
 // nodeName is the name of the node that is asked.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +107,24 @@ func TestForgetRefuses(t *testing.T) {
 			t.Errorf("forget_cluster_node %s: %v (%d), want %s (%d)", tt.node, err, exitCode(err), tt.want, tt.code)
 		}
 	}
+}
+
+func TestCriticalGroups(t *testing.T) {
+	node := func(id string, alive bool) control.Member { return control.Member{ID: id, Alive: alive} }
+	s := &control.Status{
+		ID: "a", Nodes: []control.Member{node("a", true), node("b", true), node("c", false), node("d", true)},
+		Groups: []control.Group{
+			{ID: 1, Replicas: []string{"a", "b", "d"}},
+			{ID: 2, Replicas: []string{"a", "b", "c"}}, // b alone is no majority
+			{ID: 3, Replicas: []string{"b", "c", "d"}}, // not here
+			{ID: 4, Replicas: []string{"a"}},           // nobody expects it to go on
+			{ID: 5, Replicas: []string{"a", "b"}},
+		},
+	}
+	if got := critical(s); !slices.Equal(got, []uint64{2, 5}) {
+		t.Errorf("critical: %v", got)
+	}
+	n := startNodes(t, "a")[0]
+	n.do(t, "await_online_quorum_plus_one")
+	n.do(t, "check_if_node_is_quorum_critical")
 }
