@@ -36,6 +36,7 @@ func proofs() []proof {
 		{"queues", "20,000 replicated queues: declares a second, a killed node, a cold start, idle CPU and memory", 15 * time.Minute, queues},
 		{"backlog", "10,000,000 messages in one queue, then drained in order: memory, disk, drain rate, start (-n: millions)", 2 * time.Hour, backlog},
 		{"churn", "100 GiB through a queue behind one message that is never acknowledged: disk (-n: GiB)", 2 * time.Hour, churn},
+		{"returning", "a node is away for hundreds of MiB: it returns by a snapshot with its bodies, and serves them", 10 * time.Minute, returning},
 		{"garbage", "random bytes, mutated frames and wrong fields against a live node", 5 * time.Minute, garbage},
 		{"flood", "publishers and consumers that take nothing back: each node's memory stays within its budgets", 15 * time.Minute, flood},
 		{"elastic", "3 to 5 to 3 nodes, a replaced disk and rolling restarts under 2,000 confirmed msg/s: nothing lost, no gap above 2 s", 30 * time.Minute, elastic},
