@@ -13,6 +13,7 @@ type adopted struct {
 	mu    sync.Mutex
 	gone  map[uint64]bool
 	count int
+	bytes int
 	live  log.Live
 }
 
@@ -51,6 +52,7 @@ func (r *reclaiming) Has(index uint64) bool { return !r.isGone(index) && r.Group
 func (r *reclaiming) Adopt(index, term uint64, payload []byte) error {
 	r.mu.Lock()
 	r.count++
+	r.bytes += len(payload)
 	r.mu.Unlock()
 	return r.Group.Adopt(index, term, payload)
 }
