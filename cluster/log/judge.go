@@ -15,6 +15,10 @@ const (
 	askMax     = 16 << 10
 	askEntries = 4 << 10
 
+	// sweepMax is how many live entries a pass asks for in segments that were counted before; the
+	// next pass goes on where it ended. Those of which Raft has released something are always counted.
+	sweepMax = 256 << 10
+
 	measuresMax = 64 // segments measured in one pass
 	samplesMax  = 16 // entries of a group in a segment that are thinned to see what it would save
 )
@@ -24,6 +28,9 @@ type judged struct {
 	known bool
 	need  int64 // bytes that are needed, about
 	live  count // when that was measured
+
+	counted bool
+	last    count // when it was counted last
 }
 
 // count is how much of a segment is needed, without its sizes.
@@ -75,54 +82,66 @@ func (v *view) ask(first, last uint64, visit func(index uint64, ordinals []uint3
 	}
 }
 
-// count adds what the group needs of each segment.
-func (v *view) count(counts map[*segment]*count) {
-	of := func(s *segment) *count {
-		c := counts[s]
-		if c == nil {
-			c = &count{}
-			counts[s] = c
-		}
-		return c
+// counts are of segments in which any group has something.
+type counts map[*segment]*count
+
+func (cs counts) of(s *segment) *count {
+	c := cs[s]
+	if c == nil {
+		c = &count{}
+		cs[s] = c
 	}
-	first := uint64(0)
+	return c
+}
+
+// outline adds what Raft needs of each segment, and whether it can be judged.
+func (v *view) outline(cs counts) {
 	for _, x := range v.extents {
-		c := of(x.seg)
+		c := cs.of(x.seg)
 		c.fixed = c.fixed || v.fixed
 		if x.last > v.released {
 			c.kept += x.last - max(x.first, v.released+1) + 1
 		}
-		if first == 0 {
-			first = x.first
-		}
 	}
 	for _, x := range v.adopted {
-		c := of(x.seg)
+		c := cs.of(x.seg)
 		c.fixed = c.fixed || v.fixed || x.last > v.released
-		if first == 0 || x.first < first {
-			first = x.first
-		}
 	}
-	if v.fixed || first == 0 {
+}
+
+// count adds the entries with live messages in the segments that are asked for.
+func (v *view) count(cs counts, asked map[*segment]bool) {
+	if v.fixed {
 		return
 	}
+	for i := 0; i < len(v.extents); {
+		j := i // extents of segments that are asked for, which follow each other
+		for j < len(v.extents) && asked[v.extents[j].seg] && v.extents[j].first <= v.released {
+			j++
+		}
+		if i < j {
+			v.countLive(cs, v.extents[i:j])
+		}
+		i = max(j, i+1)
+	}
+	for i, x := range v.adopted {
+		if asked[x.seg] && x.first <= v.released {
+			v.countLive(cs, v.adopted[i:i+1])
+		}
+	}
+}
+
+// countLive adds the live entries of extents, which ascend.
+func (v *view) countLive(cs counts, extents []extent) {
 	at := 0
-	v.ask(first, v.released, func(index uint64, ordinals []uint32) {
-		for at < len(v.extents) && v.extents[at].last < index {
+	v.ask(extents[0].first, min(v.released, extents[len(extents)-1].last), func(index uint64, ordinals []uint32) {
+		for at < len(extents) && extents[at].last < index {
 			at++
 		}
-		add := func(x extent) {
-			if index >= x.first && index <= x.last {
-				c := of(x.seg)
-				c.entries++
-				c.ordinals += uint64(len(ordinals))
-			}
-		}
-		if at < len(v.extents) {
-			add(v.extents[at])
-		}
-		for _, x := range v.adopted {
-			add(x)
+		if at < len(extents) && index >= extents[at].first {
+			c := cs.of(extents[at].seg)
+			c.entries++
+			c.ordinals += uint64(len(ordinals))
 		}
 	})
 }

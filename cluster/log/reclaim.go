@@ -34,6 +34,7 @@ type reclaimer struct {
 	pace  pace
 	spare File // of rewriteName: room for a small segment, also on a full disk; nil: none
 	tight bool // the disk is full: only what needs no room is done
+	swept int  // where the next pass goes on to count segments again
 }
 
 // stir says that there may be something to reclaim.
@@ -162,10 +163,16 @@ func (r *reclaimer) judge() []candidate {
 	l.mu.Lock()
 	segments := append([]*segment(nil), l.segments...)
 	l.mu.Unlock()
-	counts := map[*segment]*count{}
+	counts := counts{}
+	var views []view
 	for _, g := range l.allGroups() {
 		v := g.view()
-		v.count(counts)
+		v.outline(counts)
+		views = append(views, v)
+	}
+	asked := r.ask(segments, counts)
+	for i := range views {
+		views[i].count(counts, asked)
 	}
 	candidates := make([]candidate, 0, len(segments))
 	for i, s := range segments {
@@ -173,19 +180,43 @@ func (r *reclaimer) judge() []candidate {
 		if n := counts[s]; n != nil {
 			c.count = *n
 		}
-		s.mu.RLock()
+		s.mu.Lock()
+		if asked[s] {
+			s.judged.counted, s.judged.last = true, c.count
+		} else {
+			c.entries, c.ordinals = s.judged.last.entries, s.judged.last.ordinals
+		}
 		c.fixed = c.fixed || !s.sealed || s.lost || i == len(segments)-1
 		c.size, c.need = s.size, s.size
 		if s.judged.known {
 			c.need = min(s.judged.need, s.size)
 		}
-		s.mu.RUnlock()
+		s.mu.Unlock()
 		if !c.fixed && c.entries+c.kept == 0 {
 			c.need = 0
 		}
 		candidates = append(candidates, c)
 	}
 	return candidates
+}
+
+// ask returns the segments whose live entries are counted in this pass.
+func (r *reclaimer) ask(segments []*segment, counts counts) map[*segment]bool {
+	asked, left := map[*segment]bool{}, int64(sweepMax)
+	from := r.swept
+	for n := range segments {
+		i := (from + n) % len(segments)
+		j := segments[i].judged // written by this goroutine alone
+		switch {
+		case !j.counted || j.last.fixed || j.last.kept != counts.of(segments[i]).kept:
+			asked[segments[i]] = true
+		case left > 0:
+			asked[segments[i]] = true
+			left -= int64(j.last.entries) + 1
+			r.swept = (i + 1) % len(segments)
+		}
+	}
+	return asked
 }
 
 // measureAll measures those of which more has gone than when they were measured.
@@ -215,14 +246,14 @@ func (r *reclaimer) measureAll(ctx context.Context, candidates []candidate) ([]c
 		}
 		c.need = min(need, c.size)
 		c.segment.mu.Lock()
-		c.segment.judged = judged{known: true, need: c.need, live: c.count}
+		c.segment.judged.known, c.segment.judged.need, c.segment.judged.live = true, c.need, c.count
 		c.segment.mu.Unlock()
 	}
 	for i := range candidates {
 		c := &candidates[i]
 		if c.need == 0 {
 			c.segment.mu.Lock()
-			c.segment.judged = judged{known: true, live: c.count}
+			c.segment.judged.known, c.segment.judged.need, c.segment.judged.live = true, 0, c.count
 			c.segment.mu.Unlock()
 		}
 	}
