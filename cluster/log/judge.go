@@ -17,7 +17,7 @@ const (
 
 	// sweepMax is how many live entries a pass asks for in segments that were counted before; the
 	// next pass goes on where it ended. Those of which Raft has released something are always counted.
-	sweepMax = 256 << 10
+	sweepMax = 64 << 10
 
 	measuresMax = 64 // segments measured in one pass
 	samplesMax  = 16 // entries of a group in a segment that are thinned to see what it would save

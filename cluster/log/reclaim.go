@@ -15,7 +15,8 @@ const (
 	// by then. reclaimAgain is when that is done once more if nothing happens.
 	reclaimDelay = 500 * time.Millisecond
 	reclaimAgain = 10 * time.Second
-	reclaimShare = 50 // a part of so many of the time goes to judging
+	reclaimShare = 50              // a part of so many of the time goes to judging,
+	reclaimWait  = 2 * time.Second // or more: space must come back as fast as it is used
 
 	// A segment of which less than mostlyDead is needed is rewritten. When all segments together are
 	// less than half needed, one of which less than somewhatDead is.
@@ -80,7 +81,7 @@ func (r *reclaimer) run(ctx context.Context) error {
 			return err
 		}
 		r.l.stats.judging.Store(int64(judging))
-		if !sleep(ctx, min(reclaimAgain, judging*reclaimShare-time.Since(began))) {
+		if !sleep(ctx, min(reclaimWait, judging*reclaimShare)-time.Since(began)) {
 			return nil
 		}
 	}
