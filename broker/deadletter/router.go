@@ -189,7 +189,7 @@ func (r *Router) send(j *job) {
 		return
 	}
 	now, later = j.missing(now), j.missing(later)
-	m.Moves = j.dead.Moves
+	m.Moves, m.Passed = j.dead.Moves, true
 	if len(now)+len(later) == 0 {
 		j.done(nil)
 		return

@@ -302,7 +302,7 @@ func TestADelayedMessageGoesOnWithItsDelayNegated(t *testing.T) {
 	if got.Headers["x-delay"] != int32(-5000) || got.Headers["x-death"] != nil || got.Expiration != "70" || got.AppID != "a" {
 		t.Errorf("%+v", got)
 	}
-	if m.Exchange != "delayed" || m.TTL != 70*time.Millisecond || m.Died {
+	if m.Exchange != "delayed" || m.TTL != 70*time.Millisecond || m.Died || !m.Passed {
 		t.Errorf("%+v", m)
 	}
 }

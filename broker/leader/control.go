@@ -143,6 +143,9 @@ func (e *Engine) flushControl() {
 			for _, f := range then {
 				f()
 			}
+			if !c.empty() { // they had something to ask
+				e.flushControl()
+			}
 		}
 		return
 	}

@@ -46,8 +46,11 @@ func (e *Engine) dispatch(q *served) {
 		return
 	}
 	q.stalled = true
-	if q.returning > 0 || e.resigns {
-		return // a message goes back to its place before what is behind it goes out
+	if q.returning > 0 { // a message goes back to its place before what is behind it goes out
+		return
+	}
+	if e.resigns || q.yielding > 0 {
+		return
 	}
 	if !e.cfg.Log.Leased() {
 		e.later(q, leaseRetry)

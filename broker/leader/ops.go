@@ -51,10 +51,24 @@ func (e *Engine) takenOver(f func()) {
 	e.waiting = append(e.waiting, f)
 }
 
+// handedOut runs f once those who wait for what is ready in a queue have got it, where
+// it takes no more than a Mark that is under way: what is about to go out is not ready.
+// It waits for one Mark, for there may always be another.
+func (e *Engine) handedOut(id queue.ID, f func()) {
+	if q := e.served(id); q != nil {
+		e.upToDate(q)
+		if q.stalled && q.marking {
+			e.control.then = append(e.control.then, f)
+			return
+		}
+	}
+	f()
+}
+
 // Counts counts the messages and consumers of a queue, for queue.declare: that
 // the queue is used. It waits for the end of a takeover, before which nobody knows.
 func (e *Engine) Counts(ctx context.Context, id queue.ID) (Counts, error) {
-	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.count(id, true, done) }) })
+	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.handedOut(id, func() { e.count(id, true, done) }) }) })
 	return r.counts, r.err
 }
 
@@ -141,7 +155,7 @@ func (e *Engine) partFrom(id queue.ID) bool {
 
 // Purge drops the ready messages and counts them; what consumers hold stays.
 func (e *Engine) Purge(ctx context.Context, id queue.ID) (uint64, error) {
-	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.purge(id, done) }) })
+	r := e.call(ctx, func(done func(reply)) { e.takenOver(func() { e.handedOut(id, func() { e.purge(id, done) }) }) })
 	return r.answer.Count, r.err
 }
 
@@ -173,7 +187,7 @@ func (e *Engine) purge(id queue.ID, done func(reply)) {
 // ready. What is left is to delete the definition and to Forget.
 func (e *Engine) Seal(ctx context.Context, id queue.ID, ifUnused, ifEmpty bool) (uint64, error) {
 	r := e.call(ctx, func(done func(reply)) {
-		seal := func() { e.seal(id, ifUnused, ifEmpty, done) }
+		seal := func() { e.handedOut(id, func() { e.seal(id, ifUnused, ifEmpty, done) }) }
 		if ifUnused || ifEmpty {
 			e.takenOver(seal)
 			return

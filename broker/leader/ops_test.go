@@ -73,3 +73,47 @@ func TestSealThatNobodyWaitsForLeavesTheQueueOpen(t *testing.T) {
 		}
 	})
 }
+
+// A consumer that stands has what is ready, though the log must first hear how far
+// deliveries go: who asks in between finds nothing that he could count or purge.
+func TestWhatAConsumerIsAboutToGetIsNotReady(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ask  func(context.Context, *leader.Engine) (uint64, error)
+	}{
+		{"declare", func(ctx context.Context, e *leader.Engine) (uint64, error) {
+			counts, err := e.Counts(ctx, q1)
+			return counts.Ready, err
+		}},
+		{"purge", func(ctx context.Context, e *leader.Engine) (uint64, error) { return e.Purge(ctx, q1) }},
+		{"delete", func(ctx context.Context, e *leader.Engine) (uint64, error) { return e.Seal(ctx, q1, false, false) }},
+		{"delete if empty", func(ctx context.Context, e *leader.Engine) (uint64, error) { return e.Seal(ctx, q1, false, true) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &slowLog{}
+				r := newRig(t, leader.Config{Log: log})
+				r.publish("1", "2")
+				at, o := r.attach("a")
+				log.hold(true)
+				request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(10)})
+				want(t, "while the log is slow", o.take(), "1:subscribed <nil>")
+				type result struct {
+					n   uint64
+					err error
+				}
+				results := make(chan result, 1)
+				go func() {
+					n, err := c.ask(t.Context(), r.engine)
+					results <- result{n, err}
+				}()
+				synctest.Wait()
+				log.hold(false)
+				if got := <-results; got.n != 0 || got.err != nil {
+					t.Errorf("%d ready, %v", got.n, got.err)
+				}
+				want(t, "then", o.take(), "1:1", "1:2")
+			})
+		})
+	}
+}

@@ -9,7 +9,8 @@ import (
 // Resign is called before the leadership is handed over in good order. Nothing more is
 // delivered, and the log learns how far deliveries came: else the next leader would have
 // to take all that is reserved for delivered, and flag messages that nobody has seen.
-// It returns when that is committed.
+// It returns when that is committed. A queue whose word is still under way when the
+// engine stays goes on only after it: see served.yielding.
 func (e *Engine) Resign(ctx context.Context) error {
 	return e.call(ctx, func(done func(reply)) {
 		e.resigns = true
@@ -25,8 +26,11 @@ func (e *Engine) Resign(ctx context.Context) error {
 			}
 			open++
 			to := q.handed
+			q.yielding++
 			e.control.ask(queue.Mark{Queue: id, Seq: to, Term: e.cfg.Term}, func(queue.Answer) {
+				q.yielding--
 				q.mark = min(q.mark, to) // should it lead on, it has to reserve anew
+				e.look(q)
 				one()
 			})
 		}

@@ -96,3 +96,37 @@ func TestResigningEndsWithItsContext(t *testing.T) {
 		log.hold(false)
 	})
 }
+
+// Its word may be committed after it was given up: until then nothing goes out by what
+// was reserved before, for the next leader would take it for never seen.
+func TestAResignedLeaderThatStaysWaitsForItsWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{}
+		r := newRig(t, leader.Config{Log: log, Term: 7})
+		at, o := r.attach("a")
+		request(t, at, leader.Resumed{}, leader.Subscribe{Sub: 1, Queue: q1, Consumer: consumer(1)})
+		r.publish("1", "2", "3")
+		want(t, "at first", o.take(), "1:subscribed <nil>", "1:1")
+		log.hold(true)
+		for range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- r.engine.Resign(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-ended; err == nil {
+				t.Fatal("resigned without a commit")
+			}
+			r.engine.Stay()
+		}
+		request(t, at, leader.Credit{Sub: 1, Messages: 2})
+		want(t, "while its word is under way", o.take())
+		log.hold(false)
+		want(t, "after it", o.take(), "1:2", "1:3")
+		r.state(func(q *queue.Queue) {
+			if q.Mark() < 3 {
+				t.Errorf("message 3 is out, and the log's mark is %d", q.Mark())
+			}
+		})
+	})
+}

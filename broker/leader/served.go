@@ -40,6 +40,7 @@ type served struct {
 	above      []uint64 // numbers beyond seen that were handed out, in order; some are not out any more
 	behind     uint64   // in this dispatch: what comes back below it comes after what a consumer may have seen
 	marking    bool     // a Mark is under way
+	yielding   int      // Marks under way that take back what is reserved: nothing goes out by that any more
 	gets       []pendingGet
 	returning  int  // requeues that are not applied yet: what comes next may be among them
 	stalled    bool // somebody waits for messages that may not go out yet

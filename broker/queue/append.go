@@ -106,11 +106,11 @@ func (l Limit) reached(have, floor uint64) bool {
 	return ok && have >= max(n, floor)
 }
 
-// fits is fit for one message of a section. A dead letter of another queue is measured by the
+// fits is fit for one message of a section. What another queue passes on is measured by the
 // messages alone: two queues that dead-letter into each other must not wait for each other.
 func (q *Queue) fits(m moment, l *load, i uint32, taken, takenBytes uint64) bool {
 	var w waiting
-	if l.died.get(i) == 0 {
+	if l.passed.get(i) == 0 {
 		w = q.waiting(m)
 	}
 	return q.fit(w, taken, takenBytes, 1, uint64(l.sizes.get(i)))
@@ -140,7 +140,7 @@ func (q *Queue) publishUntilFull(m moment, l *load, refused []uint32) []uint32 {
 }
 
 // refuse does not take a message, and buries it where it is to be dead-lettered. Of those that
-// are, only a dead letter of another queue is told to be safe: that queue would else send it
+// are, only what another queue passes on is told to be safe: that queue would else send it
 // again, to be buried once more. Letters that wait for too long let no more be buried.
 func (q *Queue) refuse(m moment, l *load, i uint32) (safe bool) {
 	s, w, size := &q.settings, q.waiting(m), l.sizes.get(i)
@@ -149,7 +149,7 @@ func (q *Queue) refuse(m moment, l *load, i uint32) (safe bool) {
 		return false
 	}
 	q.buryRefused(m, l.section.First+i, size)
-	return l.died.get(i) != 0
+	return l.passed.get(i) != 0
 }
 
 // load is what the messages of a section bring along. It is read from the batch when a queue
@@ -162,7 +162,7 @@ type load struct {
 	ttls       column[uint64]
 	priorities column[uint8]
 	sizes      column[uint32]
-	died       column[uint8] // 1: a dead letter
+	passed     column[uint8] // 1: by another queue
 }
 
 func (l *load) open(batch []byte, s *Section) {
@@ -179,7 +179,7 @@ func (l *load) read() *load {
 	l.done = true
 	n := l.section.Count
 	ttls, priorities, sizes := make([]uint64, n), make([]uint8, n), make([]uint32, n)
-	died := make([]uint8, n)
+	passed := make([]uint8, n)
 	p, err := openPublish(l.batch)
 	for i := range n {
 		if err != nil {
@@ -192,11 +192,11 @@ func (l *load) read() *load {
 		ttls[i] = uint64(m.TTL + 1) // NoTTL is 0
 		priorities[i] = m.Priority
 		sizes[i] = uint32(len(m.Body))
-		if m.Died {
-			died[i] = 1
+		if m.flags&hasPassed != 0 {
+			passed[i] = 1
 		}
 	}
 	l.ttls, l.priorities, l.sizes = newColumn(ttls), newColumn(priorities), newColumn(sizes)
-	l.died = newColumn(died)
+	l.passed = newColumn(passed)
 	return l
 }

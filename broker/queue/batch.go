@@ -15,7 +15,7 @@ import (
 // building it is one growing buffer, and ends with what Apply reads:
 //
 //	head      version, kind, incarnation u64, epoch u64, seq u64
-//	message   flags u8 (1: ttl, 2: priority, 4: died, 8: blind, 16: moves), [ttl uv nanoseconds], [priority u8],
+//	message   flags u8 (1: ttl, 2: priority, 4: died, 8: blind, 16: moves, 32: passed), [ttl uv nanoseconds], [priority u8],
 //	          [blind keys uv, each uv length and bytes], then exchange, routing key, properties, body: each uv length and bytes
 //	trailer   count u32, offset u32 of each message by ordinal,
 //	          sections u32, each: queues u32, ids u64 ascending, count u32, bytes u64, flags u8 (1: timed, 2: ranked, 16: moves)
@@ -36,7 +36,8 @@ const (
 	hasDied     = 4
 	hasBlind    = 8
 	hasMoves    = 16
-	allFlags    = hasTTL | hasPriority | hasDied | hasBlind | hasMoves
+	hasPassed   = 32
+	allFlags    = hasTTL | hasPriority | hasDied | hasBlind | hasMoves | hasPassed
 
 	sectionFlags = hasTTL | hasPriority | hasMoves // of a message that a section has if one of its messages does
 )

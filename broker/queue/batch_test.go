@@ -26,6 +26,7 @@ func drawMessage(t *rapid.T) Message {
 		m.Priority = rapid.Uint8().Draw(t, "priority")
 	}
 	m.Died = rapid.Bool().Draw(t, "died")
+	m.Passed = rapid.Bool().Draw(t, "passed")
 	if rapid.Bool().Draw(t, "blind") {
 		m.Blind = rapid.SliceOfN(text, 1, 3).Draw(t, "blind keys")
 	}

@@ -95,6 +95,9 @@ func messageFlags(m *Message) (flags byte) {
 	if m.Moves {
 		flags |= hasMoves
 	}
+	if m.Passed {
+		flags |= hasPassed
+	}
 	return flags
 }
 

@@ -265,8 +265,8 @@ func TestWaitingDeadLettersCount(t *testing.T) {
 			if a := g.publish(q1, "ee"); !slices.Equal(a.Refused, []uint32{0}) {
 				t.Errorf("letters that wait leave room: %+v", a)
 			}
-			g.b.Add(q1, &Message{Body: []byte("ff"), TTL: NoTTL, Died: true})
-			g.b.Add(q1, &Message{Body: []byte("gg"), TTL: NoTTL, Died: true})
+			g.b.Add(q1, &Message{Body: []byte("ff"), TTL: NoTTL, Passed: true})
+			g.b.Add(q1, &Message{Body: []byte("gg"), TTL: NoTTL, Passed: true})
 			if a := g.seal(); !slices.Equal(a.Refused, []uint32{1}) {
 				t.Errorf("dead letters of another queue wait for those of this one: %+v", a)
 			}
@@ -311,12 +311,13 @@ func TestWaitingDeadLettersAreBoundedWhereTheHeadIsDropped(t *testing.T) {
 	}
 }
 
-// What a full queue refuses and dead-letters is bounded as well, and a dead letter is passed on once.
+// What a full queue refuses and dead-letters is bounded as well, and what another queue passes
+// on, dead or only delayed, becomes a dead letter once.
 func TestRefusedLettersAreBounded(t *testing.T) {
 	g := newGroup(t)
 	g.do(Configure{1, Settings{Overflow: RejectPublishDLX, DeadLetters: true, MaxLength: Limit{true, 2}}})
 	g.publish(q1, "a", "b")
-	g.b.Add(q1, &Message{Body: []byte("c"), TTL: NoTTL, Died: true})
+	g.b.Add(q1, &Message{Body: []byte("c"), TTL: NoTTL, Passed: true})
 	if a := g.seal(); len(a.Refused) > 0 {
 		t.Errorf("a dead letter that is dead-lettered comes again: %+v", a)
 	}
@@ -324,7 +325,7 @@ func TestRefusedLettersAreBounded(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	g.expect("dead", g.dead(1), "c maxlen", "d maxlen")
-	g.b.Add(q1, &Message{Body: []byte("f"), TTL: NoTTL, Died: true})
+	g.b.Add(q1, &Message{Body: []byte("f"), TTL: NoTTL, Passed: true})
 	if a := g.seal(); !slices.Equal(a.Refused, []uint32{0}) {
 		t.Errorf("no room for a dead letter, which is lost: %+v", a)
 	}

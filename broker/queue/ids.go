@@ -38,6 +38,8 @@ type Message struct {
 	Died  bool     // the header x-death is the broker's: a further death adds to it
 	Blind []string // the routing keys of the header BCC, which was taken out
 	Moves bool     // a dead letter out of a node's memory, which is free again once it has arrived; not kept
+	// Passed says that a queue passes it on, dead or delayed, and sends it again until it is told to be safe; not kept.
+	Passed bool
 }
 
 // NoTTL is the TTL of a message that does not expire by itself.

@@ -33,7 +33,7 @@ type modelMessage struct {
 	ref      Ref
 	body     uint64
 	sized    bool // the queue remembers its size
-	died     bool // a dead letter of another queue
+	passed   bool // on by another queue
 	returned uint32
 	failed   uint32
 	at       time.Time
@@ -122,13 +122,13 @@ func (q *modelQueue) overflows(sm sentMessage, letters, letterBytes int64) bool 
 
 // take says whether the publisher is told that its message was taken.
 func (q *modelQueue) take(sm sentMessage, ref Ref, at time.Time) bool {
-	msg := modelMessage{ref: ref, body: uint64(sm.size), at: at, ttl: sm.ttl, sized: q.settings.MaxLengthBytes.Set, died: sm.died}
+	msg := modelMessage{ref: ref, body: uint64(sm.size), at: at, ttl: sm.ttl, sized: q.settings.MaxLengthBytes.Set, passed: sm.passed}
 	if q.settings.MaxPriority > 0 || q.settings == (Settings{}) {
 		msg.priority = sm.priority
 	}
 	letters, letterBytes := q.waiting(at)
 	counted, countedBytes := letters, letterBytes
-	if sm.died {
+	if sm.passed {
 		counted, countedBytes = 0, 0
 	}
 	if q.settings.Overflow != DropHead && q.overflows(sm, counted, countedBytes) {
@@ -138,7 +138,7 @@ func (q *modelQueue) take(sm sentMessage, ref Ref, at time.Time) bool {
 			return false
 		}
 		q.bury(0, msg, MaxLen, at)
-		return sm.died
+		return sm.passed
 	}
 	q.live[q.next] = msg
 	q.next++
@@ -306,7 +306,7 @@ type sentMessage struct {
 	size     int
 	ttl      time.Duration
 	priority uint8
-	died     bool
+	passed   bool
 }
 
 // check compares a state with the model, message by message.

@@ -133,9 +133,9 @@ func (s *script) publish() (batch []byte, session Session, seq uint64, sent []se
 		case 2:
 			m.priority = rapid.Uint8().Draw(s.t, "priority")
 		case 3:
-			m.died = true
+			m.passed = true
 		}
-		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: m.ttl, Priority: m.priority, Died: m.died})
+		s.builder.Add(m.to, &Message{Body: make([]byte, m.size), TTL: m.ttl, Priority: m.priority, Passed: m.passed})
 		sent = append(sent, m)
 	}
 	batch = s.builder.Seal(session, seq)

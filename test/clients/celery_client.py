@@ -91,7 +91,10 @@ class Worker:
             self.process.wait(SOON)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGUSR1)  # Celery tells its stacks
-            until("the worker tells what it waits for: %s" % self.text()[-1000:], lambda: "self._pool.join()" in self.text(), SOON)
+            try:
+                until("the worker tells what it waits for", lambda: "self._pool.join()" in self.text(), SOON)
+            except AssertionError as e:
+                raise AssertionError("%s: %s" % (e, self.text()[-8000:])) from None
             self.kill()
 
 
