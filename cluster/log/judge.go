@@ -220,6 +220,10 @@ func (v *view) survivors(segs []*segment, files []File) ([]survivor, error) {
 	var own, bodies []survivor
 	for i, s := range segs {
 		o, a, err := s.catalog(files[i], v.group.id)
+		in := func(x extent) bool { return x.seg == s }
+		if err != nil && (slices.ContainsFunc(v.extents, in) || slices.ContainsFunc(v.adopted, in)) {
+			return nil, v.group.log.damage(place{group: v.group}, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -304,17 +308,17 @@ func (r *reclaimer) measure(s *segment) (int64, error) {
 	offsets := []uint32{uint32(end)}
 	var all [][]survivor
 	for _, id := range ids {
+		v := r.l.Group(id).view()
+		live, err := v.survivors([]*segment{s}, []File{f})
+		if err != nil {
+			return 0, err
+		}
 		own, adopted, err := s.catalog(f, id)
 		if err != nil {
 			return 0, err
 		}
 		for _, p := range slices.Concat(own, adopted) {
 			offsets = append(offsets, p.offset)
-		}
-		v := r.l.Group(id).view()
-		live, err := v.survivors([]*segment{s}, []File{f})
-		if err != nil {
-			return 0, err
 		}
 		all = append(all, live)
 	}
