@@ -8,6 +8,10 @@
 //
 // What it promises: the callback of Propose comes once, in the order of the
 // calls, after the batch was applied here; equal logs give equal states on
-// every replica; Raft's log is never shortened from the front, because a
-// message's body is its log entry (reclaiming space is the log's business).
+// every replica; the body of a message that is not settled can be read, however
+// far Raft's log was shortened. A snapshot is taken by bytes and entries of log,
+// while entries are applied, and holds the state alone; one that goes to another
+// node is preceded by the bodies of what is live, which that node's log adopts. A
+// replica whose data is damaged gives no vote and serves nothing: it is expelled by
+// the group's leader, wiped, and filled anew.
 package group

@@ -58,6 +58,7 @@ type Group struct {
 	Term      uint64   `json:"term"`
 	Last      uint64   `json:"last"`    // index of the log's end
 	Applied   uint64   `json:"applied"` // index that is applied
+	Damaged   string   `json:"damaged"` // why the replica here is closed, to be rebuilt by the others; "": it is not
 }
 
 // Queue is a queue and where it is led.

@@ -34,11 +34,15 @@ func (n *Node) Status() control.Status {
 		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID], Drained: node.Drained})
 	}
 	leaders := make(map[uint64]string)
+	damaged := n.host.Damaged()
 	for _, g := range n.meta.Groups() {
 		status := control.Group{ID: g.ID, Replicas: g.Replicas, Target: g.Target, Preferred: g.Preferred, Size: g.Size}
 		if r, ok := n.host.Group(g.ID); ok {
 			here := r.Status()
 			status.Leader, status.Term, status.Last, status.Applied = here.Leader, here.Term, here.Last, here.Applied
+		}
+		if cause := damaged[g.ID]; cause != nil {
+			status.Damaged = cause.Error()
 		}
 		leaders[g.ID] = status.Leader
 		s.Groups = append(s.Groups, status)
