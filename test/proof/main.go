@@ -36,6 +36,7 @@ func proofs() []proof {
 		{"queues", "20,000 replicated queues: declares a second, a killed node, a cold start, idle CPU and memory", 15 * time.Minute, queues},
 		{"backlog", "10,000,000 messages in one queue, then drained in order: memory, disk, drain rate, start (-n: millions)", 2 * time.Hour, backlog},
 		{"churn", "100 GiB through a queue behind one message that is never acknowledged: disk (-n: GiB)", 2 * time.Hour, churn},
+		{"corruption", "a flipped bit in a leader's log, a leader's disk that hangs: nothing wrong is delivered, others take over, the replica is made anew", 10 * time.Minute, corruption},
 		{"garbage", "random bytes, mutated frames and wrong fields against a live node", 5 * time.Minute, garbage},
 		{"flood", "publishers and consumers that take nothing back: each node's memory stays within its budgets", 15 * time.Minute, flood},
 		{"stranger", "a wrong secret, a node of another cluster, a second node of one name: refused, with a line on both sides", 5 * time.Minute, stranger},
