@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/warrenmq/warren/broker/leader"
 	"github.com/warrenmq/warren/broker/queue"
@@ -29,6 +31,23 @@ func (e *Engines) Engine(group uint64) (*leader.Engine, uint64, bool) {
 	defer e.mu.RUnlock()
 	r, ok := e.running[group]
 	return r.engine, r.term, ok
+}
+
+// resignTime bounds how long a change of leadership waits for the engine: without its
+// word the next leader flags more messages than it would have to.
+const resignTime = time.Second
+
+// Resign prepares a group's engine for the end of its leadership; stay says that it
+// did not come to that.
+func (e *Engines) Resign(ctx context.Context, group uint64) (stay func()) {
+	engine, _, ok := e.Engine(group)
+	if !ok {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, resignTime)
+	defer cancel()
+	_ = engine.Resign(ctx) // it may have ended by itself, or lead no more
+	return engine.Stay
 }
 
 // Leader tells what this node knows of a group's leader.

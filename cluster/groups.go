@@ -93,7 +93,7 @@ func (g *Groups) pass(ctx context.Context) (again bool) {
 
 // move takes one step towards the group's target and reports what it has.
 func (g *Groups) move(ctx context.Context, r *group.Group, info meta.GroupInfo) (again bool) {
-	replicas, err := r.Move(info.Target)
+	replicas, err := r.Move(ctx, info.Target)
 	if err != nil && !errors.Is(err, group.ErrMoving) {
 		g.logger.Warn("replicas could not be moved", "group", info.ID, "error", err)
 	}

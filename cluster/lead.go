@@ -38,12 +38,25 @@ func (l *Leading) Lead(ctx context.Context, group, term uint64, log leader.Log) 
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):
 		}
+		settled(ctx, log)
+	}
+}
+
+// settled waits until all that was proposed so far is applied, or never will be: the
+// next engine must not go by a state that the last one's word still changes.
+func settled(ctx context.Context, log leader.Log) {
+	done := make(chan struct{})
+	log.Propose(queue.EncodeCommands(), func([]queue.Answer, error) { close(done) })
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 
 func (l *Leading) leadOnce(ctx context.Context, group, term uint64, log leader.Log) error {
 	cfg := leader.Config{
 		Log:        log,
+		Term:       term,
 		EdgeGone:   l.Liveness.Gone,
 		Unused:     l.Unused,
 		Expired:    l.Expired,

@@ -215,6 +215,9 @@ type Consumer struct {
 	Messages      int64                  `protobuf:"zigzag64,5,opt,name=messages,proto3" json:"messages,omitempty"`
 	Bytes         int64                  `protobuf:"zigzag64,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Since         int64                  `protobuf:"zigzag64,7,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds, by its edge's clock
+	From          uint32                 `protobuf:"varint,8,opt,name=from,proto3" json:"from,omitempty"`     // broker/leader's From, of a stream's consumer
+	FromSeq       uint64                 `protobuf:"varint,9,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"`
+	FromTime      int64                  `protobuf:"zigzag64,10,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"` // Unix nanoseconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +297,27 @@ func (x *Consumer) GetBytes() int64 {
 func (x *Consumer) GetSince() int64 {
 	if x != nil {
 		return x.Since
+	}
+	return 0
+}
+
+func (x *Consumer) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Consumer) GetFromSeq() uint64 {
+	if x != nil {
+		return x.FromSeq
+	}
+	return 0
+}
+
+func (x *Consumer) GetFromTime() int64 {
+	if x != nil {
+		return x.FromTime
 	}
 	return 0
 }
@@ -1190,6 +1214,7 @@ type Subscribed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Active        bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"` // false: another is the single active consumer
+	Next          uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`     // of a stream: the message that comes first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1236,6 +1261,13 @@ func (x *Subscribed) GetActive() bool {
 		return x.Active
 	}
 	return false
+}
+
+func (x *Subscribed) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
 }
 
 // Outcome is success (code 0) or one of broker/leader's errors.
@@ -1850,7 +1882,7 @@ const file_edge_proto_rawDesc = "" +
 	"\x06sealed\x18\x04 \x03(\x04R\x06sealed\"1\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x04R\x04last\"\xb5\x01\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\x81\x02\n" +
 	"\bConsumer\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x15\n" +
 	"\x06no_ack\x18\x02 \x01(\bR\x05noAck\x12\x1c\n" +
@@ -1858,7 +1890,11 @@ const file_edge_proto_rawDesc = "" +
 	"\bpriority\x18\x04 \x01(\x11R\bpriority\x12\x1a\n" +
 	"\bmessages\x18\x05 \x01(\x12R\bmessages\x12\x14\n" +
 	"\x05bytes\x18\x06 \x01(\x12R\x05bytes\x12\x14\n" +
-	"\x05since\x18\a \x01(\x12R\x05since\"\xb6\x03\n" +
+	"\x05since\x18\a \x01(\x12R\x05since\x12\x12\n" +
+	"\x04from\x18\b \x01(\rR\x04from\x12\x19\n" +
+	"\bfrom_seq\x18\t \x01(\x04R\afromSeq\x12\x1b\n" +
+	"\tfrom_time\x18\n" +
+	" \x01(\x12R\bfromTime\"\xb6\x03\n" +
 	"\x0eConsumeRequest\x12+\n" +
 	"\x06attach\x18\x01 \x01(\v2\x11.warren.v1.AttachH\x00R\x06attach\x124\n" +
 	"\tsubscribe\x18\x02 \x01(\v2\x14.warren.v1.SubscribeH\x00R\tsubscribe\x12+\n" +
@@ -1917,11 +1953,12 @@ const file_edge_proto_rawDesc = "" +
 	"\asettled\x18\a \x01(\x04H\x00R\asettled\x12\x1c\n" +
 	"\battached\x18\b \x01(\bH\x00R\battached\x12\x18\n" +
 	"\x06active\x18\t \x01(\bH\x00R\x06activeB\a\n" +
-	"\x05event\"R\n" +
+	"\x05event\"f\n" +
 	"\n" +
 	"Subscribed\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.warren.v1.OutcomeR\aoutcome\x12\x16\n" +
-	"\x06active\x18\x02 \x01(\bR\x06active\"1\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\"1\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"t\n" +

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type Config struct {
 	Admission     Admission      // nil: no limits of vhosts and users
 	// ChannelsElsewhere counts a user's channels on other nodes, for a user that has
 	// a limit of them. It bounds its own time. Nil: there are none.
-	ChannelsElsewhere func(user string) int
+	ChannelsElsewhere func(ctx context.Context, user string) int
 	Logger            *slog.Logger // slog.Default()
 
 	// TLS says how to speak on TLSListen, which the listener takes over. Both or none.
@@ -132,7 +133,8 @@ func (c Config) Validate() error {
 	check(c.MaxMessageBytes <= wire.BodySizeMax, "max message size %d is above %d", c.MaxMessageBytes, wire.BodySizeMax)
 	check(c.AssemblyBytes >= c.MaxMessageBytes, "assembly bytes %d are below the max message size", c.AssemblyBytes)
 	check((c.TLS == nil) == (c.TLSListen == nil), "TLS and its listener go together")
-	check(c.MaxChannels >= 0 && c.MaxConsumers >= 0 && c.Prefetch >= 0 && c.Prefetch <= math.MaxUint16, "limits of channels, consumers and prefetch must not be negative, the latter not above %d", math.MaxUint16)
+	check(c.MaxChannels >= 0 && c.MaxConsumers >= 0, "limits of channels and consumers must not be negative")
+	check(c.Prefetch >= 0 && c.Prefetch <= math.MaxUint16, "prefetch %d is not in 0..%d", c.Prefetch, math.MaxUint16)
 	check(c.MaxConnections > 0 && c.MaxHandshakes > 0, "connection limits must be positive")
 	check(c.DeliveryWindow > 0 && c.DeliveryBudget > 0, "delivery window and budget must be positive")
 	for name, d := range map[string]time.Duration{

@@ -41,6 +41,11 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
+	if q.Stream() {
+		if err := ch.mayRead(q, m); err != nil {
+			return err
+		}
+	}
 	settings := ch.settings(q)
 	if m.Exclusive && settings.SingleActive { // H21
 		return about(ch.c.vhost, q.Name, leader.ErrExclusive)
@@ -48,7 +53,7 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 	k := &consumer{
 		holder: holder{ch: ch, timeout: ch.answerTime(&settings)},
 		tag:    m.ConsumerTag, queue: q.Name, id: q.ID, noAck: m.NoAck, prefetch: ch.prefetch, counts: counted(&settings),
-		exclusive: m.Exclusive, arguments: m.Arguments,
+		exclusive: m.Exclusive, arguments: m.Arguments, stream: q.Stream(),
 		window: min(ch.c.cfg.DeliveryWindow, max(ch.c.cfg.DeliveryBudget-int64(ch.c.consumers)*ch.c.cfg.DeliveryWindow, deliveryWindowMin)),
 	}
 	k.holder.consumer, k.priority = k, args.priority
@@ -59,8 +64,8 @@ func (ch *channel) consume(ctx context.Context, m *wire.BasicConsume) error {
 		k.tag = "amq.ctag-" + randomName()
 	}
 	want := leader.Consumer{
-		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: args.priority,
-		Messages: ch.join(k, settings.SingleActive), Bytes: k.firstBytes(), Since: time.Now(),
+		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive && !k.stream, Priority: args.priority,
+		Messages: ch.join(k, settings.SingleActive), Bytes: k.firstBytes(), Since: time.Now(), Start: args.start,
 	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
@@ -108,6 +113,10 @@ func (ch *channel) join(k *consumer, alone bool) int {
 	ch.consumers[k.tag] = k
 	if k.noAck {
 		return -1
+	}
+	if k.stream {
+		k.granted = max(k.room(), 0)
+		return k.granted
 	}
 	ch.counted++
 	ch.enter(k, alone)

@@ -33,6 +33,7 @@ type consumer struct {
 	noAck    bool
 	prefetch int
 	counts   bool  // redelivered messages say how often they came
+	stream   bool  // messages say where in the stream they are
 	window   int64 // byte credit
 	priority int32
 
@@ -42,9 +43,9 @@ type consumer struct {
 	written int64 // the writer's: bytes that were sent and not given back as credit
 
 	// Guarded by the outbox.
-	pool     *pool             // nil without acknowledgements
+	pool     *pool             // nil without acknowledgements, and at streams: no common limit is for it
 	granted  int               // message credit that the queue's leader has
-	waiting  []leader.Delivery // came before consume-ok, or without acknowledgements while the channel is paused
+	waiting  []leader.Delivery // came before consume-ok, or, without a pool, while the channel is paused
 	started  bool              // consume-ok is sent
 	returns  int               // calls of Deliver that are handing back messages
 	refusing bool              // hands all back until no credit is left, to keep the order
@@ -78,7 +79,7 @@ func (k *consumer) Deliver(ds []leader.Delivery) {
 			bytes += ds[i].Cost()
 			k.granted--
 			k.refusing = true
-		case k.ch.paused && k.started && !k.noAck && len(k.waiting) == 0:
+		case k.ch.paused && k.started && k.pool != nil && len(k.waiting) == 0:
 			unseen = addSeq(unseen, ds[i].Seq)
 			bytes += ds[i].Cost()
 			k.granted--
@@ -111,7 +112,7 @@ func (k *consumer) flowing() bool { return k.started && !k.ch.paused }
 
 // full tells whether the channel's common prefetch is used up.
 func (k *consumer) full() bool {
-	return !k.noAck && k.ch.limit > 0 && k.ch.limited >= k.ch.limit
+	return k.pool != nil && k.ch.limit > 0 && k.ch.limited >= k.ch.limit
 }
 
 // put gives a delivery its tag and hands it to the writer.
@@ -121,7 +122,9 @@ func (k *consumer) put(d *leader.Delivery, now int64) {
 	if !k.noAck {
 		k.granted--
 		k.outstanding++
-		ch.limited++
+		if k.pool != nil {
+			ch.limited++
+		}
 		ch.unacked.add(ch.tag, d.Seq, &k.holder, now)
 		if k.timeout > 0 {
 			ch.c.expect(now, now+k.timeout)
@@ -164,7 +167,7 @@ func (k *consumer) room() int {
 
 // target is how much it is to have, when k is alone in its pool.
 func (k *consumer) target() int {
-	if k.ch.limit > 0 {
+	if k.pool != nil && k.ch.limit > 0 {
 		return min(k.room(), k.pool.free())
 	}
 	return k.room()
@@ -177,7 +180,7 @@ func (k *consumer) topUp() grant {
 	if k.noAck || k.over {
 		return grant{}
 	}
-	if k.ch.limit > 0 && len(k.pool.members) > 1 {
+	if k.pool != nil && k.ch.limit > 0 && len(k.pool.members) > 1 {
 		return k.pool.topUp()
 	}
 	if k.sub == nil || k.returns > 0 || k.refusing && k.granted > 0 {
@@ -232,7 +235,7 @@ func (k *consumer) Cancelled(err error) {
 
 // inherit grants the credit that k had to those with which it shared a limit.
 func (k *consumer) inherit() (grants []grant) {
-	if k.noAck || k.ch.limit == 0 {
+	if k.pool == nil || k.ch.limit == 0 {
 		return nil
 	}
 	for _, other := range k.pool.members {
@@ -249,7 +252,7 @@ func (k *consumer) end() {
 	k.waiting = nil
 	delete(k.ch.consumers, k.tag)
 	delete(k.ch.c.consuming, k)
-	if !k.noAck {
+	if k.pool != nil {
 		k.ch.counted--
 		k.pool.leave(k)
 	}

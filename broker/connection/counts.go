@@ -19,9 +19,9 @@ func withCounts(properties []byte, d *leader.Delivery) []byte {
 	if err != nil {
 		return properties
 	}
-	p.SetHeader("x-acquired-count", longlong(d.Returned))
+	p.SetHeader("x-acquired-count", longlong(uint64(d.Returned)))
 	if d.Failed > 0 {
-		p.SetHeader("x-delivery-count", longlong(d.Failed))
+		p.SetHeader("x-delivery-count", longlong(uint64(d.Failed)))
 	}
 	const entry = 1 + len("x-delivery-count") + 9
 	out, err := p.Join(make([]byte, 0, len(properties)+4+2*entry))
@@ -32,6 +32,6 @@ func withCounts(properties []byte, d *leader.Delivery) []byte {
 }
 
 // longlong is n as a header's value.
-func longlong(n uint32) []byte {
-	return binary.BigEndian.AppendUint64([]byte{'l'}, uint64(n))
+func longlong(n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{'l'}, n)
 }

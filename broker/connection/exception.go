@@ -64,6 +64,8 @@ func exception(err error) *wire.Error {
 	case errors.Is(err, leader.ErrSingleActive):
 		code, text = wire.ResourceLocked, "cannot obtain access to locked "+resource(err)+
 			". basic.get operations are not supported by quorum queues with single active consumer"
+	case errors.Is(err, leader.ErrStream):
+		code, text = wire.NotImplemented, "not supported by stream "+resource(err)
 	case errors.Is(err, leader.ErrExclusive):
 		code, text = wire.AccessRefused, resource(err)+" in exclusive use"
 	case errors.Is(err, leader.ErrInUse):

@@ -14,7 +14,7 @@ func (c *conn) frame(ctx context.Context, f wire.Frame) (done bool, err error) {
 	case f.Channel != 0:
 		ch := c.channels[f.Channel]
 		if ch == nil {
-			return false, c.openChannel(f)
+			return false, c.openChannel(ctx, f)
 		}
 		return false, ch.frame(ctx, f)
 	case f.Type != wire.FrameMethod:
@@ -72,7 +72,7 @@ func (c *conn) send(channel uint16, m wire.Method) {
 }
 
 // openChannel runs the first frame on a channel: it must be channel.open (C1, B17).
-func (c *conn) openChannel(f wire.Frame) error {
+func (c *conn) openChannel(ctx context.Context, f wire.Frame) error {
 	if f.Type != wire.FrameMethod {
 		return fault(wire.UnexpectedFrame, "expected method frame, got non method frame instead")
 	}
@@ -90,7 +90,7 @@ func (c *conn) openChannel(f wire.Frame) error {
 	if len(c.channels) >= int(c.channelMax) { // their numbers may be any, as in RabbitMQ
 		return fault(wire.NotAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.channelMax)
 	}
-	if err := c.l.addChannel(c.user); err != nil {
+	if err := c.l.addChannel(ctx, c.user); err != nil {
 		return err
 	}
 	c.channels[f.Channel] = newChannel(c, f.Channel)

@@ -18,6 +18,9 @@ func (ch *channel) get(ctx context.Context, m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
+	if q.Stream() {
+		return fault(wire.NotImplemented, "basic.get not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost)
+	}
 	settings := ch.settings(q)
 	if settings.Quorum && settings.SingleActive {
 		return about(ch.c.vhost, q.Name, leader.ErrSingleActive)

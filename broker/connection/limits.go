@@ -1,16 +1,20 @@
 package connection
 
-import "github.com/warrenmq/warren/broker/wire"
+import (
+	"context"
+
+	"github.com/warrenmq/warren/broker/wire"
+)
 
 // addChannel counts one more channel of a user, or says why it must not be (B17).
-func (l *Listener) addChannel(user string) error {
+func (l *Listener) addChannel(ctx context.Context, user string) error {
 	limit, limited := 0, false
 	if l.cfg.Admission != nil {
 		limit, limited = l.cfg.Admission.MaxChannels(user)
 	}
 	elsewhere := 0
 	if limited && l.cfg.ChannelsElsewhere != nil {
-		elsewhere = l.cfg.ChannelsElsewhere(user)
+		elsewhere = l.cfg.ChannelsElsewhere(ctx, user)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -218,6 +218,9 @@ func (ch *channel) purge(ctx context.Context, m *wire.QueuePurge) error {
 	if err != nil {
 		return err
 	}
+	if q.Stream() {
+		return fault(wire.NotImplemented, "queue.purge not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost)
+	}
 	asked, cancel := ch.call(ctx)
 	defer cancel()
 	ch.catchUp(asked)
@@ -252,9 +255,13 @@ func (ch *channel) deleteQueue(ctx context.Context, m *wire.QueueDelete) error {
 		asked, cancel := ch.call(ctx)
 		defer cancel()
 		ch.catchUp(asked)
-		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused, m.IfEmpty, ch.c.id)
+		stream := q.Stream() // goes whoever reads it, and counts nothing, as in RabbitMQ
+		deleted, err = ch.c.cfg.Queues.Delete(asked, *q, m.IfUnused && !stream, m.IfEmpty && !stream, ch.c.id)
 		if err != nil && !errors.Is(err, topology.ErrNotFound) {
 			return about(q.VHost, q.Name, err)
+		}
+		if stream {
+			deleted = 0
 		}
 	}
 	ch.answer(m.NoWait, &wire.QueueDeleteOk{MessageCount: clip(deleted)})

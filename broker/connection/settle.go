@@ -72,7 +72,7 @@ func (ch *channel) note(d outstanding, answer leader.Answer) {
 		return
 	}
 	h.outstanding--
-	if h.consumer != nil {
+	if h.consumer != nil && h.consumer.pool != nil {
 		ch.limited--
 	}
 	ch.c.gather(h, d.seq, answer)

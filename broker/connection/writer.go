@@ -126,6 +126,9 @@ func (w *writer) encodeDelivery(p *parcel) error {
 	if k.counts && p.delivery.Returned > 0 {
 		m.Properties = withCounts(m.Properties, &p.delivery)
 	}
+	if k.stream {
+		m.Properties = withOffset(m.Properties, p.delivery.Seq)
+	}
 	w.buf = wire.AppendDeliver(w.buf, k.ch.id, k.tag, p.tag, p.delivery.Redelivered, m.Exchange, m.RoutingKey)
 	if len(m.Body) > wholeBodyMax {
 		return w.encodeLarge(k.ch.id, m.Properties, m.Body)

@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	// A target that refuses a dead letter, because it is full, is asked again after
-	// firstPause and then ever later up to lastPause. An engine has at most 256 dead
-	// letters of a queue on their way, so that a full target costs no more than 256
-	// publishes in lastPause for each queue that dead-letters into it.
+	// A dead letter that one of several targets refuses, because it is full, is published
+	// there again after firstPause and then ever later up to lastPause. An engine has at most
+	// 256 dead letters of a queue on their way, so that a full target costs no more than 256
+	// publishes in lastPause for each queue that dead-letters into it. One that has but one
+	// target goes back to the engine, which tries the first of those for a full target alone.
 	firstPause = 250 * time.Millisecond
 	lastPause  = 30 * time.Second
 	// currentFor is how long this node counts as knowing all definitions once that
@@ -27,6 +28,9 @@ const (
 
 // errStopped: the node stops; a new leader sends again.
 var errStopped = errors.New("dead letters: stopped")
+
+// errAvoided: the target is known to be full, and was not asked.
+var errAvoided = errors.New("dead letters: the target is full")
 
 // Routes is the routing table.
 type Routes interface {
@@ -190,8 +194,13 @@ func (r *Router) send(j *job) {
 		j.done(nil)
 		return
 	}
+	only := single(now, later)
+	if only != 0 && slices.Contains(j.dead.Avoid, only) {
+		j.done(&leader.Full{Target: only, Err: errAvoided})
+		return
+	}
 	// Each target by itself: of several in one publish nobody says which refused.
-	wait := &outcome{router: r, job: j, left: len(now) + len(later)}
+	wait := &outcome{router: r, job: j, only: only, left: len(now) + len(later)}
 	for _, id := range now {
 		r.publish(wait, id, m)
 	}
@@ -200,6 +209,18 @@ func (r *Router) send(j *job) {
 	}
 	for _, id := range later {
 		r.publish(wait, id, m)
+	}
+}
+
+// single is the target of a dead letter that has one; 0 when there are several.
+func single(now, later []queue.ID) queue.ID {
+	switch {
+	case len(now)+len(later) > 1:
+		return 0
+	case len(now) == 1:
+		return now[0]
+	default:
+		return later[0]
 	}
 }
 
@@ -252,6 +273,7 @@ func (r *Router) publish(wait *outcome, id queue.ID, m *queue.Message) {
 type outcome struct {
 	router *Router
 	job    *job
+	only   queue.ID // the target, if there is but one
 
 	mu   sync.Mutex
 	left int
@@ -279,6 +301,8 @@ func (o *outcome) heard(id queue.ID, err error) {
 		j.done(nil)
 	case j.ctx.Err() != nil:
 		j.done(failed)
+	case o.only != 0 && len(j.safe) == 0: // its queue asks again, and others of it need not wait
+		j.done(&leader.Full{Target: o.only, Err: failed})
 	default:
 		o.router.again(j, failed)
 	}

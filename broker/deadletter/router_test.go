@@ -232,12 +232,35 @@ func TestAFullTargetIsAskedAgainAndTheOthersAreNot(t *testing.T) {
 	}
 }
 
+// A letter whose only target is full goes back to its queue, which tries one of them alone.
+func TestALetterForOneFullTargetGoesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		avoid []queue.ID
+		to    []queue.ID
+		asked int
+		err   error
+	}{
+		"not known to be full":  {nil, []queue.ID{9}, 1, errFull},
+		"known to be full":      {[]queue.ID{3, 9}, []queue.ID{9}, 0, errAvoided},
+		"another is to be left": {[]queue.ID{3}, []queue.ID{9}, 1, errFull},
+	} {
+		p := &fakePublisher{full: true}
+		d := expired
+		d.Avoid = c.avoid
+		heard := routed(t, &fakeRoutes{queues: c.to}, p, letters, d, time.Minute, nil)
+		var full *leader.Full
+		if len(heard) != 1 || !errors.As(heard[0], &full) || full.Target != 9 || !errors.Is(heard[0], c.err) || len(p.at) != c.asked {
+			t.Errorf("%s: asked %d times, done heard %v", name, len(p.at), heard)
+		}
+	}
+}
+
 func TestALetterThatWaitsDoesNotKeepItsBatch(t *testing.T) {
 	p := &fakePublisher{full: true}
 	batch := []byte{0, 0, 'b', 'o', 'd', 'y'}
 	d := expired
 	d.Message.Properties, d.Message.Body = batch[:2], batch[2:]
-	routed(t, &fakeRoutes{queues: []queue.ID{9}}, p, letters, d, time.Minute, func(*Config) {
+	routed(t, &fakeRoutes{queues: []queue.ID{2, 9}}, p, letters, d, time.Minute, func(*Config) {
 		time.AfterFunc(firstPause/2, func() {
 			clear(batch) // nobody needs it any more
 			p.mu.Lock()
@@ -245,14 +268,14 @@ func TestALetterThatWaitsDoesNotKeepItsBatch(t *testing.T) {
 			p.full = false
 		})
 	})
-	if len(p.got) != 1 || string(p.got[0].m.Body) != "body" {
+	if len(p.got) != 2 || string(p.got[1].m.Body) != "body" {
 		t.Errorf("got %v", p.got)
 	}
 }
 
 func TestARefusedLetterGoesByTheSettingsOfNow(t *testing.T) {
 	p := &fakePublisher{full: true}
-	heard := routed(t, &fakeRoutes{queues: []queue.ID{9}}, p, letters, expired, time.Minute, func(c *Config) {
+	heard := routed(t, &fakeRoutes{queues: []queue.ID{2, 9}}, p, letters, expired, time.Minute, func(c *Config) {
 		c.Settings = func(s queue.Settings) (queue.Settings, bool) {
 			s.DeadLetters = false
 			return s, true

@@ -74,8 +74,12 @@ func (e *Engine) handle(at *attachment, r Request) {
 	}
 	switch r := r.(type) {
 	case Subscribe:
-		active, err := e.subscribe(at, r)
-		at.out.Send(Subscribed{Sub: r.Sub, Active: active, Err: err})
+		s, err := e.subscribe(at, r)
+		if err != nil {
+			at.out.Send(Subscribed{Sub: r.Sub, Err: err})
+			return
+		}
+		at.out.Send(Subscribed{Sub: r.Sub, Active: !s.standby, Next: s.next})
 	case Resume:
 		e.resume(at, r)
 	case Resumed:
@@ -142,11 +146,11 @@ func subOf(r Request) uint64 {
 	return 0
 }
 
-// subscribe adds a consumer; active is false when another is the only one that is served.
-func (e *Engine) subscribe(at *attachment, r Subscribe) (active bool, err error) {
+// subscribe adds a consumer; it stands by when another is the only one that is served.
+func (e *Engine) subscribe(at *attachment, r Subscribe) (*sub, error) {
 	q := e.served(r.Queue)
 	if q == nil {
-		return false, ErrNoQueue
+		return nil, ErrNoQueue
 	}
 	e.upToDate(q)                            // what nobody waited for is not for this one
 	if old := at.before[r.Sub]; old != nil { // asked before over a stream that broke
@@ -155,15 +159,16 @@ func (e *Engine) subscribe(at *attachment, r Subscribe) (active bool, err error)
 	}
 	switch {
 	case q.sealing:
-		return false, ErrUnavailable
+		return nil, ErrUnavailable
 	case r.Consumer.Exclusive && q.settings.SingleActive,
 		q.exclusive() || r.Consumer.Exclusive && q.consumers() > 0:
-		return false, ErrExclusive
+		return nil, ErrExclusive
 	}
 	s := &sub{id: r.Sub, at: at, q: q, consumer: r.Consumer, messages: r.Consumer.Messages, bytes: r.Consumer.Bytes, active: true, fresh: !e.serving}
 	if s.consumer.Since.IsZero() {
 		s.consumer.Since = time.Now()
 	}
+	e.begin(s)
 	e.elect(q) // those that wait come first
 	at.subs[r.Sub] = s
 	q.add(s)
@@ -174,7 +179,7 @@ func (e *Engine) subscribe(at *attachment, r Subscribe) (active bool, err error)
 			q.sole = s
 		}
 	}
-	return !s.standby, nil
+	return s, nil
 }
 
 // detached waits for a broken edge to come back.
@@ -321,6 +326,9 @@ func (e *Engine) get(at *attachment, r Get) {
 
 // refusesGet says why nobody may take single messages.
 func (q *served) refusesGet() error {
+	if q.stream {
+		return ErrStream
+	}
 	if q.settings.SingleActive && q.settings.Quorum { // others let it be, as in RabbitMQ, and exclusive consumers do
 		return ErrSingleActive
 	}

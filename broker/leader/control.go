@@ -221,11 +221,13 @@ func (e *Engine) committed(settles []settling, answers []queue.Answer) {
 			q.ended -= min(missing, q.ended) // they were settled before
 		}
 		if len(q.gone) > 0 {
+			q.goneMost = max(q.goneMost, len(q.gone))
 			for _, r := range s.ranges {
 				for seq := r.First; seq <= r.Last; seq++ {
 					delete(q.gone, seq)
 				}
 			}
+			q.gone = lean(q.gone, &q.goneMost)
 		}
 		switch {
 		case s.fate.returns():

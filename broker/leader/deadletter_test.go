@@ -146,6 +146,65 @@ func TestDeadLettersHaveAWindow(t *testing.T) {
 	}
 }
 
+// However many wait for one full target, others overtake them; it is tried now and
+// then, and takes them in their order.
+func TestDeadLettersOvertakeThoseForAFullTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, leader.Config{})
+		s := dying
+		s.MaxLength = limit(0)
+		r.configure(s)
+		room, tried := 0, 0
+		var taken []string
+		r.letters.judge = func(d leader.Dead) error {
+			switch {
+			case d.Message.Body[0] != 'f':
+				return nil
+			case slices.Contains(d.Avoid, 9):
+				return &leader.Full{Target: 9, Err: errors.New("avoided")}
+			}
+			tried++
+			if room == 0 {
+				return &leader.Full{Target: 9, Err: errors.New("full")}
+			}
+			room--
+			taken = append(taken, string(d.Message.Body))
+			return nil
+		}
+		const n = 2000
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprintf("f%04d", i)
+		}
+		r.publish(list...)
+		r.publish("other")
+		r.letters.take()
+		time.Sleep(time.Minute)
+		r.letters.take()
+		if c := r.counts(); c.DeadLetters != n {
+			t.Fatalf("%d dead letters are pending beside that for another target", c.DeadLetters)
+		}
+		if tried > 256+30 {
+			t.Errorf("a full target was asked %d times in a minute", tried)
+		}
+		makeRoom := func(n int) {
+			r.letters.mu.Lock()
+			room = n
+			r.letters.mu.Unlock()
+			time.Sleep(10 * time.Second)
+			r.letters.take()
+		}
+		makeRoom(700)
+		if !slices.Equal(taken, list[:700]) {
+			t.Fatalf("with room for 700, %d were taken, in order: %v", len(taken), slices.IsSorted(taken))
+		}
+		makeRoom(n)
+		if c := r.counts(); c.DeadLetters != 0 || !slices.Equal(taken, list) {
+			t.Fatalf("%d are left, %d were taken, in order: %v", c.DeadLetters, len(taken), slices.IsSorted(taken))
+		}
+	})
+}
+
 // What the old leader did not see arrive goes again at the new one.
 func TestDeadLettersGoOnAfterATakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

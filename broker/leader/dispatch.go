@@ -46,7 +46,7 @@ func (e *Engine) dispatch(q *served) {
 		return
 	}
 	q.stalled = true
-	if q.returning > 0 {
+	if q.returning > 0 || e.resigns {
 		return // a message goes back to its place before what is behind it goes out
 	}
 	if !e.cfg.Log.Leased() {
@@ -144,6 +144,7 @@ func (e *Engine) handTo(q *served, s *sub) (Delivery, bool) {
 		q.stalled = true
 		return Delivery{}, false
 	}
+	q.handed = max(q.handed, it.Seq)
 	m, err := e.cfg.Log.Message(it.Ref)
 	if err != nil {
 		// A body that cannot be read is never skipped: it stays in its place, and

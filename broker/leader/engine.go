@@ -18,6 +18,8 @@ const chunkBytes = 128 << 10
 // Config is what an engine is made of.
 type Config struct {
 	Log Log
+	// Term is that of this leadership, 0 where there is never another.
+	Term uint64
 	// Edges lists the live edges that may hold deliveries of this group from
 	// before: each is asked by Announce. Nil where there can be none.
 	Edges func() []EdgeID
@@ -51,6 +53,9 @@ type Dead struct {
 	Died    time.Time
 	Message queue.Message
 	Moves   bool // it is kept in memory, and its way must not wait for memory
+	// Avoid are targets that are known to be full: a message that has no other target is not
+	// published there, and its error is a Full as well.
+	Avoid []queue.ID
 }
 
 func (c Config) withDefaults() Config {
@@ -89,6 +94,7 @@ type Engine struct {
 	looking map[queue.ID]struct{} // while they are looked at: an empty one for those that become dirty
 	pending map[EdgeID]struct{}   // edges that are still to resume; no deliveries while there are any
 	serving bool                  // the takeover is over
+	resigns bool                  // the leadership is being handed over: nothing goes out
 	waiting []func()              // what cannot be said before
 	control controlBatch
 	clock   clock
@@ -193,6 +199,11 @@ func (e *Engine) serve(q *served) {
 		e.part(q)
 		return
 	}
+	if q.stream {
+		e.feed(q)
+		e.retain(q)
+		return
+	}
 	e.elect(q)
 	e.dispatch(q)
 	e.expire(q)
@@ -237,7 +248,7 @@ func (e *Engine) touched(id queue.ID) {
 func busy(sq *queue.Queue) bool {
 	s := sq.Settings()
 	return sq.PendingDeadLetters() > 0 || sq.Timed() ||
-		s.MessageTTL.Set || s.Expires.Set || s.MaxLength.Set || s.MaxLengthBytes.Set
+		s.MessageTTL.Set || s.Expires.Set || s.MaxLength.Set || s.MaxLengthBytes.Set || s.MaxAge.Set
 }
 
 // refresh takes over what has been applied; false when the queue is gone.
@@ -254,6 +265,7 @@ func (e *Engine) refresh(q *served) bool {
 		if now := sq.Settings(); now != q.settings {
 			before, changed = q.settings, true
 			q.settings = now
+			q.stream = q.stream || now.Stream
 			q.rank(sq, before)
 		}
 	})
@@ -275,6 +287,7 @@ func (e *Engine) configured(q *served, before queue.Settings) {
 		e.weigh(q)
 	}
 	q.told.known = false
+	q.head = head{trimming: q.head.trimming}
 }
 
 // forget drops a queue that was deleted and tells its consumers.

@@ -151,6 +151,10 @@ func (e *Engine) purge(id queue.ID, done func(reply)) {
 		done(reply{err: ErrNoQueue})
 		return
 	}
+	if q.stream {
+		done(reply{err: ErrStream})
+		return
+	}
 	e.upToDate(q)
 	purge := queue.Purge{Queue: id, Keep: q.heldRanges()}
 	e.cfg.Log.Locked(func(s *queue.State) {

@@ -14,6 +14,8 @@ var (
 	ErrExclusive = errors.New("queue in exclusive use")
 	// ErrSingleActive: basic.get of a queue whose single active consumer has it to itself.
 	ErrSingleActive = errors.New("queue with a single active consumer")
+	// ErrStream: basic.get or a purge of a stream, whose messages nobody takes out.
+	ErrStream = errors.New("not for streams")
 	// ErrUnavailable: nobody can serve the queue now, or did not in the time given. What was asked may or may not happen.
 	ErrUnavailable = errors.New("queue temporarily unavailable")
 	// ErrNotLeading: this node does not lead the queue's group (any more).
@@ -38,7 +40,27 @@ type Consumer struct {
 	Messages  int       // first message credit; < 0: not counted
 	Bytes     int64     // first byte credit
 	Since     time.Time // when it began, by its edge's clock: the order of waiting consumers at a new leader
+	Start     Start     // where in a stream it begins
 }
+
+// Start is a place in a stream. Its zero value says that the queue is none.
+type Start struct {
+	From From
+	Seq  uint64    // FromSeq
+	At   time.Time // FromTime
+}
+
+// From says how a Start is meant.
+type From uint8
+
+// The places in a stream where a consumer may begin.
+const (
+	FromFirst From = iota + 1 // the oldest message there is
+	FromLast                  // the youngest message there is
+	FromNext                  // the next that is published
+	FromSeq                   // that message, or the first behind it
+	FromTime                  // the oldest message that was appended then or later
+)
 
 // Delivery is one message handed to a consumer. Its slices are immutable and may be kept.
 type Delivery struct {
@@ -132,10 +154,12 @@ type Deliveries struct {
 }
 
 // Subscribed answers Subscribe: Err is nil when the consumer stands. Active is
-// false when another is the single active consumer of the queue.
+// false when another is the single active consumer of the queue. Next is the message
+// that a stream's consumer begins with.
 type Subscribed struct {
 	Sub    uint64
 	Active bool
+	Next   uint64
 	Err    error
 }
 

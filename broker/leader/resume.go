@@ -24,6 +24,7 @@ func (e *Engine) resume(at *attachment, r Resume) {
 		at.out.Send(Cancelled{Sub: r.Sub, Err: ErrExclusive})
 		return
 	}
+	e.begin(s)
 	at.subs[r.Sub] = s
 	q.had = q.had || !r.Get
 	if old != nil {

@@ -52,7 +52,8 @@ func (l *told) list() []queue.ID {
 type letterbox struct {
 	mu    sync.Mutex
 	err   error // what it answers
-	holds bool  // it does not answer yet
+	judge func(leader.Dead) error
+	holds bool // it does not answer yet
 	got   []string
 	waits []func(error)
 }
@@ -63,6 +64,10 @@ func (b *letterbox) put(_ context.Context, s queue.Settings, d leader.Dead, done
 	b.got = append(b.got, fmt.Sprintf("%s:%s %s", s.Name, d.Message.Body, d.Reason))
 	if b.holds {
 		b.waits = append(b.waits, done)
+		return
+	}
+	if b.judge != nil {
+		done(b.judge(d))
 		return
 	}
 	done(b.err)
@@ -188,9 +193,12 @@ func ranked(body string, priority uint8) queue.Message {
 
 // start lets a new engine lead over the same log.
 func (r *rig) start(cfg leader.Config) {
-	if slow, ok := cfg.Log.(*slowLog); ok {
-		slow.Log = r.log
-	} else {
+	switch log := cfg.Log.(type) {
+	case *slowLog:
+		log.Log = r.log
+	case *marks:
+		log.Log = r.log
+	default:
 		cfg.Log = r.log
 	}
 	cfg.Unused, cfg.Expired = r.unused.add, r.expired.add

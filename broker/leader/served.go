@@ -14,6 +14,7 @@ import (
 type served struct {
 	id       queue.ID
 	settings queue.Settings      // as applied last
+	stream   bool                // what is about handing out and settling is not for it
 	next     uint64              // numbers < next were applied when the queue was looked at last
 	cursor   uint64              // every number <= cursor has been handed out, returned or settled once, or is in back
 	out      map[uint64]held     // handed out, not answered
@@ -24,6 +25,7 @@ type served struct {
 	back     minHeap[key]        // ready again; all that is ready when the queue has priorities
 
 	outBytes, leavingBytes uint64 // of bodies, as far as known
+	outMost, goneMost      int    // how large out and gone were
 
 	subs   []*sub // oldest first
 	turn   int    // whose turn it is among subs
@@ -32,6 +34,7 @@ type served struct {
 	had    bool   // has had a consumer
 
 	mark       uint64   // numbers <= mark are reserved in the log: may be delivered
+	handed     uint64   // the highest number that this or an earlier leader may have handed out
 	seenBefore uint64   // numbers <= seenBefore may have been delivered by an earlier leader
 	seen       uint64   // the highest number that was answered
 	above      []uint64 // numbers beyond seen that were handed out, in order; some are not out any more
@@ -44,6 +47,7 @@ type served struct {
 
 	look    alarm     // the next look without anything else happening
 	ends    lifetimes // of messages
+	head    head      // of a stream
 	told    told      // what the log knows of what is out
 	letters letters   // dead ones, on their way
 	used    time.Time // when somebody used the queue last, if it has no consumers
@@ -61,9 +65,9 @@ const unknownBytes = -1
 
 func newServed(sq *queue.Queue) *served {
 	q := &served{
-		id: sq.ID(), settings: sq.Settings(),
+		id: sq.ID(), settings: sq.Settings(), stream: sq.Settings().Stream,
 		out: make(map[uint64]held), gone: make(map[uint64]struct{}),
-		mark: sq.Mark(), seenBefore: sq.Mark(),
+		mark: sq.Mark(), handed: sq.Mark(), seenBefore: sq.Mark(),
 		used: time.Now(),
 	}
 	q.settled = sq.NextSeq() - 1 - sq.Messages()
@@ -123,11 +127,28 @@ func (q *served) takeBack(s *sub, seq uint64) (h held, ok bool) {
 	if h.s != s {
 		return held{}, false
 	}
+	q.outMost = max(q.outMost, len(q.out))
 	delete(q.out, seq)
+	q.out = lean(q.out, &q.outMost)
 	q.sink()
 	q.outBytes -= uint64(max(h.bytes, 0))
 	s.held--
 	return h, true
+}
+
+// mapKept is how many places a map keeps, whatever is in it.
+const mapKept = 4096
+
+// lean is m, or a copy of what is left of it: Go's maps do not shrink, and a queue may
+// live for years after a consumer that acknowledged nothing.
+func lean[V any](m map[uint64]V, most *int) map[uint64]V {
+	if *most <= mapKept || len(m) > *most/8 {
+		return m
+	}
+	*most = len(m)
+	left := make(map[uint64]V, len(m)) // a clone would be as large
+	maps.Copy(left, m)
+	return left
 }
 
 // putBack makes a message ready again.

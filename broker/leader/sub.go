@@ -12,11 +12,12 @@ type sub struct {
 	consumer Consumer
 	messages int // message credit; meaningless when unlimited
 	bytes    int64
-	active   bool // is a consumer; false: only holds
-	standby  bool // another is the queue's single active consumer
-	fresh    bool // subscribed during the takeover: an exclusive one may turn up
-	held     int  // of q.out
-	deferred int  // deliveries that wait for a commit
+	active   bool   // is a consumer; false: only holds
+	standby  bool   // another is the queue's single active consumer
+	fresh    bool   // subscribed during the takeover: an exclusive one may turn up
+	held     int    // of q.out
+	deferred int    // deliveries that wait for a commit
+	next     uint64 // of a stream: the message that comes next
 }
 
 // hasCredit is false while the edge is away: what it would get it would not see,

@@ -2,6 +2,7 @@ package management
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -166,6 +167,10 @@ func (s *Server) deleteQueue(w http.ResponseWriter, r *http.Request, p params) {
 func (s *Server) purgeQueue(w http.ResponseWriter, r *http.Request, p params) {
 	q, _, ok := s.findQueue(w, p)
 	if !ok {
+		return
+	}
+	if q.Stream() {
+		badRequest(w, fmt.Sprintf("NOT_IMPLEMENTED - queue.purge not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost))
 		return
 	}
 	n, err := s.cfg.Queues.Purge(r.Context(), q.ID)

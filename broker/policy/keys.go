@@ -1,10 +1,5 @@
 package policy
 
-import (
-	"regexp"
-	"strconv"
-)
-
 // key is one that a definition may have.
 type key struct {
 	operator bool // operator policies may have it, too
@@ -117,14 +112,10 @@ func filterSize(v any) string {
 	return ""
 }
 
-var maxAgeForm = regexp.MustCompile(`^([0-9]+)[YMDhms]$`)
-
 func maxAge(v any) string {
 	s, _ := v.(string)
-	if m := maxAgeForm.FindStringSubmatch(s); m != nil {
-		if n, err := strconv.ParseUint(m[1], 10, 63); err != nil || n > 0 {
-			return ""
-		}
+	if _, ok := Age(s); ok {
+		return ""
 	}
 	return notValid(v, "max age")
 }

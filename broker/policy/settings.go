@@ -26,12 +26,27 @@ var resolves = map[string]rule{
 }
 
 func resolvesFor(k Kind) map[string]rule {
-	if k != QuorumQueue {
+	switch k {
+	case Stream:
+		return ofStreams
+	case QuorumQueue:
+	default:
 		return resolves
 	}
 	quorum := maps.Clone(resolves)
 	quorum["overflow"] = second
 	return quorum
+}
+
+// ofStreams is how they meet for streams, where the policy holds, as in RabbitMQ.
+var ofStreams = map[string]rule{
+	"max-length-bytes":              second,
+	"max-age":                       second,
+	"stream-max-segment-size-bytes": second,
+	"stream-filter-size-bytes":      second,
+	"initial-cluster-size":          second,
+	"consumer-timeout":              lower,
+	"queue-leader-locator":          first,
 }
 
 // Settings is what is in force for a queue: base, which has its vhost and name,
@@ -40,6 +55,9 @@ func Settings(base queue.Settings, args map[string]any, user, operator *Policy) 
 	s, kind, o := base, KindOf(args), origin{args, user, operator}
 	value := func(key string) sourced { return o.value(key, "x-"+key, resolves[key]) }
 
+	if kind == Stream {
+		return streamSettings(s, o)
+	}
 	s.Quorum = kind == QuorumQueue
 	s.MessageTTL = limit(value("message-ttl"))
 	s.Expires = limit(value("expires"))
@@ -55,6 +73,22 @@ func Settings(base queue.Settings, args map[string]any, user, operator *Policy) 
 		s.MaxPriority = uint8(min(max(n, 0), math.MaxUint8))
 	}
 	s.SingleActive, _ = args["x-single-active-consumer"].(bool)
+	return s
+}
+
+// streamSettings is what is in force for a stream. It is told no leader of
+// stream-filter-size-bytes, for there is no filter that is kept.
+func streamSettings(s queue.Settings, o origin) queue.Settings {
+	value := func(key string) sourced { return o.value(key, "x-"+key, ofStreams[key]) }
+	s.Stream = true
+	s.MaxLengthBytes = limit(value("max-length-bytes"))
+	s.SegmentBytes = limit(value("stream-max-segment-size-bytes"))
+	s.ConsumerTimeout = limit(value("consumer-timeout"))
+	if text, ok := value("max-age").value.(string); ok {
+		if age, valid := Age(text); valid {
+			s.MaxAge = queue.Limit{Set: true, N: age.Milliseconds()}
+		}
+	}
 	return s
 }
 

@@ -46,6 +46,16 @@ func TestSettings(t *testing.T) {
 		{"the default exchange, the empty key", nil, of("dead-letter-exchange", "", "dead-letter-routing-key", ""), nil, settings{DeadLetters: true, HasDeadLetterKey: true}},
 		{"a key alone is nothing", nil, of("dead-letter-routing-key", "k"), nil, settings{}},
 
+		{"a stream of its own saying", of("x-queue-type", "stream", "x-max-age", "2h", "x-max-length-bytes", int32(5), "x-stream-max-segment-size-bytes", int64(6)), nil, nil,
+			settings{Stream: true, MaxAge: set(7_200_000), MaxLengthBytes: set(5), SegmentBytes: set(6)}},
+		{"a stream's policy wins", of("x-queue-type", "stream", "x-max-age", "2h", "x-max-length-bytes", int32(5), "x-stream-max-segment-size-bytes", int64(6)),
+			of("max-age", "1D", "max-length-bytes", int64(50), "stream-max-segment-size-bytes", int64(60)), nil,
+			settings{Stream: true, MaxAge: set(86_400_000), MaxLengthBytes: set(50), SegmentBytes: set(60)}},
+		{"the operator's is the lower, and holds", of("x-queue-type", "stream", "x-max-length-bytes", int32(500)), of("max-length-bytes", int64(100)), of("max-length-bytes", int64(50)),
+			settings{Stream: true, MaxLengthBytes: set(50)}},
+		{"what is a queue's is not a stream's", of("x-queue-type", "stream"), of("max-length", int64(1), "message-ttl", int64(1), "expires", int64(1), "dead-letter-exchange", "x", "overflow", "reject-publish", "delivery-limit", int64(1)), nil,
+			settings{Stream: true}},
+
 		{"overflow: a classic queue's argument wins", of("x-overflow", "reject-publish"), of("overflow", "drop-head"), nil, settings{Overflow: queue.RejectPublish}},
 		{"overflow: a quorum queue's policy wins", of("x-queue-type", "quorum", "x-overflow", "drop-head"), of("overflow", "reject-publish"), nil, settings{Quorum: true, DeliveryLimit: set(20), Overflow: queue.RejectPublish}},
 		{"overflow: the operator wins over the policy", nil, of("overflow", "drop-head"), of("overflow", "reject-publish-dlx"), settings{Overflow: queue.RejectPublishDLX}},

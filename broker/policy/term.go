@@ -76,6 +76,8 @@ func Term(v any) string {
 func BinaryTerm(s string) string {
 	printable := utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
 	switch {
+	case s == "":
+		return "<<>>"
 	case !printable:
 		parts := make([]string, len(s))
 		for i := range len(s) {

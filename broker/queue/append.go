@@ -5,6 +5,7 @@ import "time"
 // moment is when and where an entry is applied.
 type moment struct {
 	index uint64 // of the entry
+	term  uint64 // of the entry
 	at    int64  // when it was appended, Unix nanoseconds
 	apply uint64 // State.applies
 }
@@ -34,7 +35,7 @@ func (q *Queue) extra(l *load, i, j uint32) *extra {
 	timed := l.section.Timed
 	ranked := l.section.Ranked && (q.settings.MaxPriority > 0 || q.unconfigured())
 	sized := q.settings.MaxLengthBytes.Set
-	if !timed && !ranked && !sized {
+	if q.settings.Stream || !timed && !ranked && !sized {
 		return nil
 	}
 	d := &details{}
@@ -89,6 +90,9 @@ func (q *Queue) waiting(m moment) waiting {
 // are in the queue that were taken already.
 func (q *Queue) fit(w waiting, taken, takenBytes, messages, bytes uint64) bool {
 	s := &q.settings
+	if s.Stream {
+		return true // its limits are the leader's to keep
+	}
 	if s.Overflow == DropHead {
 		return !s.MaxLength.reached(w.messages, lettersFloor) && !s.MaxLengthBytes.reached(w.bytes, letterBytesFloor)
 	}

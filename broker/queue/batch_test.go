@@ -222,7 +222,7 @@ func TestCommandsComeBackAsTheyWere(t *testing.T) {
 		case 5:
 			return Purge{q, number.Draw(t, "through"), drawRanges(t)}
 		case 6:
-			return Mark{q, number.Draw(t, "seq")}
+			return Mark{q, number.Draw(t, "seq"), number.Draw(t, "term")}
 		case 7:
 			return DeadLettered{q, drawRanges(t)}
 		case 8:

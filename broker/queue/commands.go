@@ -8,6 +8,7 @@ import (
 // Entry is one log entry of a group, decoded.
 type Entry struct {
 	Index      uint64
+	Term       uint64    // in which it was appended; 0 in a log of one node
 	AppendedAt time.Time // the leader's clock, replicated: the only time that Apply may read
 	Commands   []Command
 }
@@ -103,10 +104,14 @@ type Purge struct {
 	Keep    []Range
 }
 
-// Mark records that messages up to Seq may have been delivered.
+// Mark records that messages up to Seq may have been delivered. With a Term it takes
+// back what was reserved and not used: it is the word of that term's leader, who delivers
+// nothing more, that none beyond Seq was. In an entry of another term it means nothing:
+// there may have been a leader in between.
 type Mark struct {
 	Queue ID
 	Seq   uint64
+	Term  uint64
 }
 
 func (Publish) command()      {}

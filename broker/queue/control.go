@@ -15,7 +15,7 @@ import (
 //	seal      4, queue u64, flags u32 (1: if empty), ranges
 //	forget    5, queue u64
 //	purge     6, queue u64, through u64, ranges
-//	mark      7, queue u64, seq u64
+//	mark      7, queue u64, seq u64, term u64
 //	unseal    8, queue u64
 //	dead-lettered 9, queue u64, ranges
 //	held      10, queue u64, messages u64, bytes u64
@@ -78,7 +78,8 @@ func appendCommand(dst []byte, c Command) []byte {
 		dst = binary.LittleEndian.AppendUint64(appendTag(dst, tagPurge, c.Queue), c.Through)
 		return appendRanges(dst, c.Keep)
 	case Mark:
-		return binary.LittleEndian.AppendUint64(appendTag(dst, tagMark, c.Queue), c.Seq)
+		dst = binary.LittleEndian.AppendUint64(appendTag(dst, tagMark, c.Queue), c.Seq)
+		return binary.LittleEndian.AppendUint64(dst, c.Term)
 	case Unseal:
 		return appendTag(dst, tagUnseal, c.Queue)
 	default:
@@ -202,7 +203,7 @@ func (r *reader) command() (Command, error) {
 	case tagPurge:
 		c = Purge{Queue: q, Through: r.u64(), Keep: r.ranges()}
 	case tagMark:
-		c = Mark{Queue: q, Seq: r.u64()}
+		c = Mark{Queue: q, Seq: r.u64(), Term: r.u64()}
 	case tagUnseal:
 		c = Unseal{Queue: q}
 	case tagDeadLettered:

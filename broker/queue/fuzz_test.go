@@ -24,7 +24,7 @@ func seedBatches() [][]byte {
 			Configure{1, Settings{VHost: "/", Name: "q", unknown: "\xc8\x01\x00\x00\x00z"}},
 			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
 			Requeue{1, true, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
-			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096}, Forget{1},
+			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096, 7}, Forget{1},
 			Settle{1, Expire, []Range{{1, 9}}, UnknownBytes}, DeadLettered{1, []Range{{1, 2}, {9, 9}}}, Held{1, 7, 700}),
 	}
 }
@@ -37,8 +37,14 @@ func everySetting() Settings {
 		MaxLength: Limit{true, 0}, MaxLengthBytes: Limit{true, 1 << 40}, Overflow: RejectPublishDLX,
 		DeadLetters: true, DeadLetterExchange: "dlx", HasDeadLetterKey: true, DeadLetterKey: "dead",
 		MaxPriority: 10, DeliveryLimit: Limit{true, 20}, SingleActive: true, ConsumerTimeout: Limit{true, 1_800_000},
-		Delays: "later", unknown: "\xc8\x01\x00\x00\x00z",
+		Delays: "later", Stream: true, MaxAge: Limit{true, 604_800_000}, SegmentBytes: Limit{true, 500_000_000}, unknown: "\xc8\x01\x00\x00\x00z",
 	}
+}
+
+// asQueue are settings of what is no stream, where all of them mean something.
+func asQueue(s Settings) Settings {
+	s.Stream, s.MaxAge, s.SegmentBytes = false, Limit{}, Limit{}
+	return s
 }
 
 // fitting settings let a fuzzed batch reach all of Apply.
@@ -198,8 +204,8 @@ func seedState(t testing.TB) *State {
 	}
 	s.Apply(decoded(t, 3, time.Unix(3, 4), b.Seal(Session{5, 1}, 1)))
 	s.Apply(Entry{Index: 4, Commands: []Command{
-		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096}, Seal{9, false, nil},
-		Configure{3, everySetting()}, Configure{3, withoutLimit(everySetting())}, Held{3, 2, 20},
+		Settle{2, Ack, []Range{{1, 2}, {7, 7}, {90, 120}}, 160}, Requeue{2, false, []Range{{80, 100}}}, Mark{2, 4096, 0}, Seal{9, false, nil},
+		Configure{3, asQueue(everySetting())}, Configure{3, withoutLimit(asQueue(everySetting()))}, Held{3, 2, 20},
 	}})
 	for i := range 20 {
 		b.Add([]ID{3}, &Message{Body: make([]byte, i%3), TTL: time.Duration(i%4) - 1, Priority: uint8(i % 5)})
@@ -208,7 +214,7 @@ func seedState(t testing.TB) *State {
 	s.Apply(Entry{Index: 6, AppendedAt: time.Unix(7, 8), Commands: []Command{
 		Requeue{3, true, []Range{{3, 4}, {12, 12}}}, Requeue{3, false, []Range{{4, 6}}},
 		Settle{3, Reject, []Range{{4, 4}, {8, 9}}, 3}, Settle{3, Expire, []Range{{10, 10}, {1, 1}}, 3}, Settle{3, Ack, []Range{{14, 14}}, 2},
-		Configure{3, everySetting()},
+		Configure{3, asQueue(everySetting())},
 	}})
 	b.Add([]ID{3, 9}, &Message{TTL: NoTTL})
 	s.Apply(decoded(t, 7, time.Unix(7, 10), b.Seal(Session{5, 1}, 3)))

@@ -62,7 +62,7 @@ func hostileBatches(t testing.TB) map[string][]byte {
 		"a huge field":                    many(1, command(tagConfigure, le32(0), le32(0), le32(9), []byte{1}, le32(math.MaxUint32), make([]byte, 4))),
 		"many small forgets":              many(n, command(tagForget)),
 		"many small seals":                many(n, command(tagSeal, le32(1), le32(0))),
-		"many small marks":                many(n, command(tagMark, le64(1000))),
+		"many small marks":                many(n, command(tagMark, le64(1000), le64(0))),
 		"many settles of nothing":         many(n, command(tagSettle, []byte{1}, le64(0), le32(0))),
 		"many requeues of nothing":        many(n, command(tagRequeue, le32(0), le32(0))),
 		"many dead letters of nothing":    many(n, command(tagDeadLettered, le32(0))),

@@ -42,6 +42,16 @@ func (q *Queue) Sealed() bool { return q.sealed }
 // NextSeq is the sequence number that the next message gets; the first is 1.
 func (q *Queue) NextSeq() uint64 { return q.next }
 
+// markTo moves the mark: see Mark.
+func (q *Queue) markTo(m moment, c Mark) {
+	switch c.Term {
+	case 0:
+		q.mark = max(q.mark, c.Seq)
+	case m.term:
+		q.mark = min(q.mark, c.Seq)
+	}
+}
+
 // Mark is the number up to which messages may have been delivered already.
 func (q *Queue) Mark() uint64 { return q.mark }
 
@@ -55,7 +65,7 @@ func (q *Queue) Bytes() uint64 { return q.bytes }
 
 // Timed says whether a message in the queue has a time to live of its own. It may stay true
 // for a while after the last of them has gone.
-func (q *Queue) Timed() bool { return q.timed > 0 }
+func (q *Queue) Timed() bool { return q.timed > 0 && !q.settings.Stream }
 
 // After returns the first unsettled message with a number above seq. Calls in sequence
 // cost O(1), others O(log runs).
@@ -87,6 +97,9 @@ func (q *Queue) item(it *Item, c *chunk, i int, seq uint64) {
 	it.Ref = Ref{Index: r.index, Ordinal: r.ordinal + uint32(seq-r.first)}
 	it.At = time.Unix(0, r.at)
 	ttl := uint64(0)
+	if q.settings.Stream {
+		return // what its messages brought along before that was known means nothing
+	}
 	if x := c.extra(i); x != nil {
 		o, d := uint32(seq-x.base), x.detail()
 		it.Returned = x.returned.get(o)

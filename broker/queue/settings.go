@@ -37,6 +37,13 @@ type Settings struct {
 	// that expires here is routed on. "" for every queue that was declared.
 	Delays string
 
+	// Stream is set for a stream: its messages are read and not taken, have no time to live, no
+	// priority and no death, and go from its head alone (Purge). Of the limits above it has but
+	// MaxLengthBytes, and nobody applies it to single messages: see Queue.Head.
+	Stream       bool
+	MaxAge       Limit // milliseconds
+	SegmentBytes Limit // of the bodies that go from the head together
+
 	unknown string // fields of newer versions, well formed
 }
 
@@ -104,6 +111,9 @@ const (
 	fieldSingleActive
 	fieldConsumerTimeout
 	fieldDelays
+	fieldStream
+	fieldMaxAge
+	fieldSegmentBytes
 	fieldsKnown
 )
 
@@ -126,6 +136,9 @@ func (s *Settings) append(dst []byte) []byte {
 	dst = appendFlag(dst, fieldSingleActive, s.SingleActive)
 	dst = appendLimit(dst, fieldConsumerTimeout, s.ConsumerTimeout)
 	dst = appendName(dst, fieldDelays, s.Delays)
+	dst = appendFlag(dst, fieldStream, s.Stream)
+	dst = appendLimit(dst, fieldMaxAge, s.MaxAge)
+	dst = appendLimit(dst, fieldSegmentBytes, s.SegmentBytes)
 	dst = append(dst, s.unknown...)
 	binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
 	return dst
@@ -232,6 +245,12 @@ func (s *Settings) field(tag byte, v *reader) {
 		s.ConsumerTimeout = v.limit()
 	case fieldDelays:
 		s.Delays = v.name()
+	case fieldStream:
+		s.Stream = true
+	case fieldMaxAge:
+		s.MaxAge = v.limit()
+	case fieldSegmentBytes:
+		s.SegmentBytes = v.limit()
 	}
 }
 

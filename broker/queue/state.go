@@ -78,7 +78,7 @@ func NewState() *State {
 func (s *State) Apply(e Entry) (answers []Answer, touched []ID) {
 	s.applies++
 	s.touched = s.touched[:0]
-	m := moment{index: e.Index, at: e.AppendedAt.UnixNano(), apply: s.applies}
+	m := moment{index: e.Index, term: e.Term, at: e.AppendedAt.UnixNano(), apply: s.applies}
 	answers = make([]Answer, len(e.Commands))
 	for i, c := range e.Commands {
 		answers[i] = s.apply(m, c)
@@ -109,7 +109,7 @@ func (s *State) apply(m moment, c Command) Answer {
 	case Purge:
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.purge(q, c) })
 	case Mark:
-		return s.on(c.Queue, func(q *Queue) uint64 { q.mark = max(q.mark, c.Seq); return 0 })
+		return s.on(c.Queue, func(q *Queue) uint64 { q.markTo(m, c); return 0 })
 	default:
 		panic(fmt.Sprintf("queue: command of unknown kind %T", c)) // a replica that skipped it would diverge
 	}

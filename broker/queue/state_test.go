@@ -38,3 +38,28 @@ func TestARepeatedBatchIsAnsweredAsBefore(t *testing.T) {
 		t.Fatalf("%d messages in the queue that was sealed", n)
 	}
 }
+
+// What was reserved is taken back by the leader that reserved it alone, and in its own term.
+func TestMarkIsTakenBackInItsTerm(t *testing.T) {
+	s := NewState()
+	s.Apply(Entry{Index: 1, Commands: []Command{Configure{Queue: 1}}})
+	for i, step := range []struct {
+		term uint64
+		mark Mark
+		want uint64
+	}{
+		{3, Mark{Queue: 1, Seq: 4096}, 4096},
+		{3, Mark{Queue: 1, Seq: 100}, 4096},
+		{4, Mark{Queue: 1, Seq: 100, Term: 3}, 4096}, // there may have been another leader since
+		{4, Mark{Queue: 1, Seq: 100, Term: 5}, 4096},
+		{4, Mark{Queue: 1, Seq: 100, Term: 4}, 100},
+		{4, Mark{Queue: 1, Seq: 200, Term: 4}, 100},
+		{4, Mark{Queue: 1, Seq: 300}, 300}, // it leads on
+		{0, Mark{Queue: 1, Seq: 400}, 400},
+	} {
+		s.Apply(Entry{Index: uint64(i) + 2, Term: step.term, Commands: []Command{step.mark}})
+		if got := s.Queue(1).Mark(); got != step.want {
+			t.Errorf("step %d: %+v in term %d: %d, want %d", i, step.mark, step.term, got, step.want)
+		}
+	}
+}

@@ -3,15 +3,17 @@ package topology
 import (
 	"slices"
 	"strconv"
+
+	"github.com/warrenmq/warren/broker/policy"
 )
 
 // The queue types that x-queue-type may name. Warren keeps classic and quorum
 // queues alike: replicated when durable, with every feature of both. A stream is
-// another thing, which Warren does not have: it is refused like a type that nobody
-// knows, and never silently made a queue.
+// another thing: it has arguments of its own, and few of a queue's.
 const (
 	classic = "classic"
 	quorum  = "quorum"
+	stream  = "stream"
 
 	queueType = "x-queue-type"
 )
@@ -20,45 +22,58 @@ const (
 // how its value is checked. Arguments that are not listed are kept and never looked at.
 type argument struct {
 	name  string
-	ours  bool // false: a stream's
+	of    kinds
 	check func(v any, all Arguments) string
 }
 
+// kinds says which queues may carry an argument.
+type kinds uint8
+
+const (
+	queues kinds = 1 << iota
+	streams
+	all = queues | streams
+)
+
 // arguments is in RabbitMQ's order, because the first fault is the one that is told.
 var arguments = [...]argument{
-	{"x-expires", true, checkExpires},
-	{"x-message-ttl", true, checkTTL},
-	{deadLetterExchange, true, checkString},
-	{"x-dead-letter-routing-key", true, checkDeadLetterKey},
-	{"x-dead-letter-strategy", true, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
-	{"x-max-length", true, checkNotNegative},
-	{"x-max-length-bytes", true, checkNotNegative},
-	{"x-max-in-memory-length", true, checkNotNegative},
-	{"x-max-in-memory-bytes", true, checkNotNegative},
-	{"x-max-priority", true, checkMaxPriority},
-	{"x-overflow", true, oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")},
-	{"x-queue-mode", true, nil},
-	{"x-queue-version", true, nil},
-	{"x-single-active-consumer", true, checkBool},
-	{"x-consumer-timeout", true, checkNotNegative},
-	{"x-consumer-disconnected-timeout", true, checkNotNegative},
-	{queueType, true, checkQueueType},
-	{"x-quorum-initial-group-size", true, checkGroupSize},
-	{"x-max-age", false, nil},
-	{"x-stream-max-segment-size-bytes", false, nil},
-	{"x-stream-filter-size-bytes", false, nil},
-	{"x-initial-cluster-size", false, nil},
-	{"x-queue-leader-locator", true,
+	{"x-expires", queues, checkExpires},
+	{"x-message-ttl", queues, checkTTL},
+	{deadLetterExchange, queues, checkString},
+	{"x-dead-letter-routing-key", queues, checkDeadLetterKey},
+	{"x-dead-letter-strategy", queues, oneOf("invalid_dlx_strategy", "at-most-once", "at-least-once")},
+	{"x-max-length", queues, checkNotNegative},
+	{"x-max-length-bytes", all, checkNotNegative},
+	{"x-max-in-memory-length", queues, checkNotNegative},
+	{"x-max-in-memory-bytes", queues, checkNotNegative},
+	{"x-max-priority", queues, checkMaxPriority},
+	{"x-overflow", queues, oneOf("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx")},
+	{"x-queue-mode", queues, nil},
+	{"x-queue-version", queues, nil},
+	{"x-single-active-consumer", queues, checkBool},
+	{"x-consumer-timeout", queues, checkNotNegative},
+	{"x-consumer-disconnected-timeout", queues, checkNotNegative},
+	{queueType, all, checkQueueType},
+	{"x-quorum-initial-group-size", queues, checkGroupSize},
+	{"x-max-age", streams, checkMaxAge},
+	{segmentSize, streams, checkNotNegative},
+	{filterSize, streams, checkNotNegative},
+	{"x-initial-cluster-size", streams, checkGroupSize},
+	{"x-queue-leader-locator", all,
 		oneOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders", "min-masters")},
-	{"x-queue-master-locator", true, nil},
-	{"x-member-placement-tag", true, checkPlacementTag},
-	{"x-delivery-limit", true, nil},
-	{"x-delayed-retry-type", true, nil},
-	{"x-delayed-retry-min", true, nil},
-	{"x-delayed-retry-max", true, nil},
+	{"x-queue-master-locator", queues, nil},
+	{"x-member-placement-tag", queues, checkPlacementTag},
+	{"x-delivery-limit", queues, nil},
+	{"x-delayed-retry-type", queues, nil},
+	{"x-delayed-retry-min", queues, nil},
+	{"x-delayed-retry-max", queues, nil},
 }
 
-const deadLetterExchange = "x-dead-letter-exchange"
+const (
+	deadLetterExchange = "x-dead-letter-exchange"
+	segmentSize        = "x-stream-max-segment-size-bytes"
+	filterSize         = "x-stream-filter-size-bytes"
+)
 
 // checkQueueArguments refuses what RabbitMQ refuses when a queue is made.
 func checkQueueArguments(q *Queue) error {
@@ -74,13 +89,17 @@ func checkQueueArguments(q *Queue) error {
 			return invalidArgument(queueType, r, fault)
 		}
 	}
+	kind := queues
+	if q.Type() == stream {
+		kind = streams
+	}
 	var foreign string
 	for i := range arguments {
 		a := &arguments[i]
 		v, ok := q.Arguments[a.name]
 		switch {
 		case !ok:
-		case !a.ours:
+		case a.of&kind == 0:
 			if foreign == "" {
 				foreign = a.name
 			}
@@ -92,6 +111,31 @@ func checkQueueArguments(q *Queue) error {
 	}
 	if foreign != "" {
 		return refuse(ErrPreconditionFailed, "invalid arg '%s' for %v of queue type rabbit_%s_queue", foreign, r, q.Type())
+	}
+	if kind == streams {
+		return checkStream(q, r)
+	}
+	return nil
+}
+
+// checkStream refuses what no stream can be.
+func checkStream(q *Queue, r resource) error {
+	invalid := func(property string) error {
+		return refuse(ErrPreconditionFailed, "invalid property '%s' for %v", property, r)
+	}
+	switch {
+	case q.AutoDelete:
+		return invalid("auto-delete")
+	case q.Exclusive:
+		return invalid("exclusive-owner")
+	case !q.Durable:
+		return invalid("non-durable")
+	}
+	if n, _ := Integer(q.Arguments[segmentSize]); n > 3_000_000_000 {
+		return refuse(ErrPreconditionFailed, "Exceeded max value for "+segmentSize)
+	}
+	if n, ok := Integer(q.Arguments[filterSize]); ok && (n < 16 || n > 255) {
+		return refuse(ErrPreconditionFailed, "Invalid value for "+filterSize)
 	}
 	return nil
 }
@@ -159,6 +203,16 @@ func checkGroupSize(v any, all Arguments) string {
 	return fault
 }
 
+func checkMaxAge(v any, all Arguments) string {
+	if fault := checkString(v, all); fault != "" {
+		return fault
+	}
+	if _, ok := policy.Age(v.(string)); !ok {
+		return "invalid_max_age"
+	}
+	return ""
+}
+
 func checkBool(v any, _ Arguments) string {
 	if _, ok := v.(bool); !ok {
 		return unacceptable(v)
@@ -185,7 +239,7 @@ func checkDeadLetterKey(v any, all Arguments) string {
 
 func checkQueueType(v any, _ Arguments) string {
 	switch v {
-	case classic, quorum:
+	case classic, quorum, stream:
 		return ""
 	}
 	if s, ok := v.(string); ok {

@@ -1,7 +1,7 @@
 package topology
 
 // comparedArguments are those that a redeclaration must repeat, in RabbitMQ's order:
-// those of classic queues before those of quorum queues, whatever type the queue is.
+// those of classic queues before those of quorum queues and those of streams, whatever type the queue is.
 var comparedArguments = [...]string{
 	"x-expires", "x-message-ttl", deadLetterExchange, "x-dead-letter-routing-key", "x-max-length",
 	"x-max-length-bytes", "x-max-priority", "x-overflow", "x-queue-mode", "x-queue-version",
@@ -9,6 +9,7 @@ var comparedArguments = [...]string{
 	"x-dead-letter-strategy", "x-max-in-memory-length", "x-max-in-memory-bytes", "x-quorum-initial-group-size",
 	"x-member-placement-tag", "x-delivery-limit", "x-consumer-disconnected-timeout", "x-consumer-timeout",
 	"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max",
+	"x-max-age", segmentSize, filterSize, "x-initial-cluster-size",
 }
 
 // checkArgumentEquivalent compares one argument of a thing with that of its redeclaration.

@@ -85,10 +85,7 @@ func (p *policies) alternate(x *Exchange) (string, bool) {
 }
 
 func (q *Queue) kind() policy.Kind {
-	if q.Type() == quorum {
-		return policy.QuorumQueue
-	}
-	return policy.ClassicQueue
+	return policy.KindOf(q.Arguments)
 }
 
 func (t *Topology) setPolicy(c SetPolicy) (Result, error) {

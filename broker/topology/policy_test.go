@@ -105,7 +105,7 @@ func TestRefusedPoliciesAndVHosts(t *testing.T) {
 		{"a limit is unknown", SetVHostLimits{VHost: "/", Limits: map[string]int64{"max-hats": 1}}, ErrPreconditionFailed},
 		{"limits of a missing vhost", SetVHostLimits{VHost: "none"}, ErrNotAllowed},
 		{"a missing vhost is updated", UpdateVHost{VHost{Name: "none"}}, ErrNotAllowed},
-		{"a default queue type is unknown", UpdateVHost{VHost{Name: "/", DefaultQueueType: "stream"}}, ErrPreconditionFailed},
+		{"a default queue type is unknown", UpdateVHost{VHost{Name: "/", DefaultQueueType: "no"}}, ErrPreconditionFailed},
 		{"a vhost has no name", DeclareVHost{}, ErrPreconditionFailed},
 	} {
 		top := world(t)

@@ -41,7 +41,7 @@ func (t *Topology) Complete(q *Queue) {
 	kind, typed := q.Arguments[queueType]
 	none := typed && (kind == "" || kind == "undefined") // clients' words for no type
 	if v := t.vhosts[q.VHost]; v != nil && (!typed || none) {
-		if kind = v.def.DefaultQueueType; kind == quorum && (!q.Durable || q.Exclusive || q.AutoDelete) {
+		if kind = v.def.DefaultQueueType; (kind == quorum || kind == stream) && (!q.Durable || q.Exclusive || q.AutoDelete) {
 			kind = "" // as in RabbitMQ, where such queues cannot be of that type: classic
 		}
 		typed, none = kind != "", none || kind != ""
@@ -73,6 +73,9 @@ func checkNewQueue(q *Queue, serverNamed bool) error {
 	}
 	if q.Exclusive && q.Owner == "" { // nobody's end would ever delete it
 		return refuse(ErrPreconditionFailed, "exclusive %v has no owner", queueNamed(q.VHost, q.Name))
+	}
+	if serverNamed && q.Type() == stream {
+		return refuse(ErrPreconditionFailed, "Cannot declare a server-named queue for type rabbit_stream_queue")
 	}
 	return checkQueueArguments(q)
 }

@@ -2,9 +2,12 @@ package topology
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/broker/queue"
 )
 
 // must applies commands that are expected to succeed and returns the last result.
@@ -61,6 +64,37 @@ func world(t testing.TB) *Topology {
 		bindQueue("x", "q", "k", nil), bindExchange("x", "f"), bindQueue("h", "q", "", Arguments{"x-match": "any", "a": int32(1)}),
 	)
 	return top
+}
+
+// ofStream declares a stream with further arguments.
+func ofStream(args Arguments) DeclareQueue {
+	c := durable("new", Arguments{"x-queue-type": "stream"})
+	maps.Copy(c.Queue.Arguments, args)
+	return c
+}
+
+func flagged(c DeclareQueue, change func(*Queue)) DeclareQueue {
+	change(&c.Queue)
+	return c
+}
+
+// TestAStreamIsAStream is E15: it keeps its type and has the settings of one.
+func TestAStreamIsAStream(t *testing.T) {
+	top := world(t)
+	r, err := top.Apply(ofStream(Arguments{"x-max-age": "7D", "x-max-length-bytes": int64(1000), "x-stream-max-segment-size-bytes": int64(100),
+		"x-stream-filter-size-bytes": int32(16), "x-initial-cluster-size": int32(3), "x-queue-leader-locator": "balanced"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := queue.Settings{VHost: "/", Name: "new", Stream: true, MaxLengthBytes: queue.Limit{Set: true, N: 1000},
+		MaxAge: queue.Limit{Set: true, N: 7 * 24 * 3_600_000}, SegmentBytes: queue.Limit{Set: true, N: 100}}
+	if got := top.Settings(r.Queue); got != want || r.Queue.Type() != "stream" || !r.Queue.Stream() {
+		t.Errorf("%s with %+v, want %+v", r.Queue.Type(), got, want)
+	}
+	if _, err := top.Apply(durable("new", Arguments{"x-max-length-bytes": int32(1000)})); err == nil || err.Error() !=
+		"inequivalent arg 'x-queue-type' for queue 'new' in vhost '/': received none but current is the value 'stream' of type 'longstr'" {
+		t.Errorf("it was declared as a queue: %v", err)
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -144,8 +178,32 @@ func TestRefusals(t *testing.T) {
 			"invalid arg 'x-quorum-initial-group-size' for queue 'new' in vhost '/': {value_zero,0}"},
 		{"a queue has a stream's argument", with("x-max-age", "1D"), ErrPreconditionFailed,
 			"invalid arg 'x-max-age' for queue 'new' in vhost '/' of queue type rabbit_classic_queue"},
-		{"a stream is declared", with("x-queue-type", "stream"), ErrPreconditionFailed,
-			`invalid arg 'x-queue-type' for queue 'new' in vhost '/': "unsupported queue type 'stream'"`},
+		{"a stream has a queue's argument", ofStream(Arguments{"x-max-length": int32(5)}), ErrPreconditionFailed,
+			"invalid arg 'x-max-length' for queue 'new' in vhost '/' of queue type rabbit_stream_queue"},
+		{"a stream has a queue's argument that is wrong", ofStream(Arguments{"x-message-ttl": int32(-5)}), ErrPreconditionFailed,
+			"invalid arg 'x-message-ttl' for queue 'new' in vhost '/' of queue type rabbit_stream_queue"},
+		{"an age has no unit", ofStream(Arguments{"x-max-age": "7"}), ErrPreconditionFailed,
+			"invalid arg 'x-max-age' for queue 'new' in vhost '/': invalid_max_age"},
+		{"an age is a number", ofStream(Arguments{"x-max-age": int32(7)}), ErrPreconditionFailed,
+			"invalid arg 'x-max-age' for queue 'new' in vhost '/': {unacceptable_type,signedint}"},
+		{"a stream's length is negative", ofStream(Arguments{"x-max-length-bytes": int32(-1)}), ErrPreconditionFailed,
+			"invalid arg 'x-max-length-bytes' for queue 'new' in vhost '/': {value_negative,-1}"},
+		{"a segment is too large", ofStream(Arguments{"x-stream-max-segment-size-bytes": int64(3_000_000_001)}), ErrPreconditionFailed,
+			"Exceeded max value for x-stream-max-segment-size-bytes"},
+		{"a filter is too small", ofStream(Arguments{"x-stream-filter-size-bytes": int32(15)}), ErrPreconditionFailed,
+			"Invalid value for x-stream-filter-size-bytes"},
+		{"a filter is too large", ofStream(Arguments{"x-stream-filter-size-bytes": int32(256)}), ErrPreconditionFailed,
+			"Invalid value for x-stream-filter-size-bytes"},
+		{"a stream has no members", ofStream(Arguments{"x-initial-cluster-size": int32(0)}), ErrPreconditionFailed,
+			"invalid arg 'x-initial-cluster-size' for queue 'new' in vhost '/': {value_zero,0}"},
+		{"a stream is auto-delete", flagged(ofStream(nil), func(q *Queue) { q.AutoDelete = true }), ErrPreconditionFailed,
+			"invalid property 'auto-delete' for queue 'new' in vhost '/'"},
+		{"a stream is exclusive", flagged(ofStream(nil), func(q *Queue) { q.Exclusive, q.Owner = true, "conn-1" }), ErrPreconditionFailed,
+			"invalid property 'exclusive-owner' for queue 'new' in vhost '/'"},
+		{"a stream is not durable", flagged(ofStream(nil), func(q *Queue) { q.Durable = false }), ErrPreconditionFailed,
+			"invalid property 'non-durable' for queue 'new' in vhost '/'"},
+		{"a stream has no name of its own", DeclareQueue{Queue: ofStream(nil).Queue, ServerNamed: true}, ErrPreconditionFailed,
+			"Cannot declare a server-named queue for type rabbit_stream_queue"},
 		{"a queue type is a number", with("x-queue-type", int32(1)), ErrPreconditionFailed,
 			"invalid arg 'x-queue-type' for queue 'new' in vhost '/': {unacceptable_type,signedint}"},
 		{"another's queue is deleted", DeleteQueue{VHost: "/", Name: "mine", Connection: "conn-2"}, ErrResourceLocked,

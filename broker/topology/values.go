@@ -77,13 +77,17 @@ type Queue struct {
 // Hidden tells the queues that exchanges keep messages in.
 func (q *Queue) Hidden() bool { return q.Delays != "" || q.Keeps != "" }
 
-// Type is the queue type that the client asked for; Warren's replicated queue stands behind both.
+// Type is the queue type that the client asked for; Warren's replicated queue stands behind
+// classic and quorum alike.
 func (q *Queue) Type() string {
 	if s, ok := q.Arguments[queueType].(string); ok {
 		return s
 	}
 	return classic
 }
+
+// Stream tells the queues whose messages are read and not taken.
+func (q *Queue) Stream() bool { return q.Type() == stream }
 
 // Binding leads messages from an exchange to a queue or to another exchange. What its
 // client said, arguments included, is its identity.

@@ -138,6 +138,7 @@ var outcomes = []error{
 	5: leader.ErrInUse,
 	6: leader.ErrNotEmpty,
 	7: leader.ErrSingleActive,
+	8: leader.ErrStream,
 }
 
 func toOutcome(err error) *pb.Outcome {
@@ -186,6 +187,10 @@ func toConsumer(c leader.Consumer) *pb.Consumer {
 	if !c.Since.IsZero() {
 		p.Since = c.Since.UnixNano()
 	}
+	p.From, p.FromSeq = uint32(c.Start.From), c.Start.Seq
+	if c.Start.From == leader.FromTime {
+		p.FromTime = c.Start.At.UnixNano()
+	}
 	return p
 }
 
@@ -196,6 +201,10 @@ func fromConsumer(c *pb.Consumer) leader.Consumer {
 	}
 	if since := c.GetSince(); since != 0 {
 		l.Since = time.Unix(0, since)
+	}
+	l.Start = leader.Start{From: leader.From(c.GetFrom()), Seq: c.GetFromSeq()}
+	if l.Start.From == leader.FromTime {
+		l.Start.At = time.Unix(0, c.GetFromTime())
 	}
 	return l
 }
@@ -265,7 +274,7 @@ func toEvent(term uint64, ev leader.Event) *pb.ConsumeEvent {
 		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Deliveries{Deliveries: b}}
 	case leader.Subscribed:
 		return &pb.ConsumeEvent{Term: term, Sub: ev.Sub, Event: &pb.ConsumeEvent_Subscribed{
-			Subscribed: &pb.Subscribed{Outcome: toOutcome(ev.Err), Active: ev.Active}}}
+			Subscribed: &pb.Subscribed{Outcome: toOutcome(ev.Err), Active: ev.Active, Next: ev.Next}}}
 	case leader.Got:
 		got := &pb.GotMessage{Outcome: toOutcome(ev.Err), Remaining: ev.Remaining}
 		if ev.OK {
@@ -288,7 +297,7 @@ func fromEvent(e *pb.ConsumeEvent) (leader.Event, error) {
 		list, err := decodeDeliveries(ev.Deliveries)
 		return leader.Deliveries{Sub: e.Sub, List: list}, err
 	case *pb.ConsumeEvent_Subscribed:
-		return leader.Subscribed{Sub: e.Sub, Active: ev.Subscribed.GetActive(), Err: fromOutcome(ev.Subscribed.GetOutcome())}, nil
+		return leader.Subscribed{Sub: e.Sub, Active: ev.Subscribed.GetActive(), Next: ev.Subscribed.GetNext(), Err: fromOutcome(ev.Subscribed.GetOutcome())}, nil
 	case *pb.ConsumeEvent_Got:
 		got := leader.Got{Sub: e.Sub, Remaining: ev.Got.Remaining, Err: fromOutcome(ev.Got.Outcome)}
 		if len(ev.Got.Delivery) == 0 {

@@ -62,7 +62,8 @@ func FuzzDeliveries(f *testing.F) {
 
 func TestRequestsAndEventsRoundTrip(t *testing.T) {
 	ranges := []queue.Range{{First: 1, Last: 3}, {First: 9, Last: 9}}
-	c := leader.Consumer{Tag: "t", NoAck: true, Exclusive: true, Priority: -3, Messages: -1, Bytes: 7, Since: time.Unix(1<<33, 5)}
+	c := leader.Consumer{Tag: "t", NoAck: true, Exclusive: true, Priority: -3, Messages: -1, Bytes: 7, Since: time.Unix(1<<33, 5),
+		Start: leader.Start{From: leader.FromTime, Seq: 9, At: time.Unix(1<<33, 6)}}
 	for _, r := range []leader.Request{
 		leader.Subscribe{Sub: 1, Queue: 2, Consumer: c},
 		leader.Subscribe{Sub: 1, Queue: 2},
@@ -85,7 +86,7 @@ func TestRequestsAndEventsRoundTrip(t *testing.T) {
 		leader.Deliveries{Sub: 1, List: sample()},
 		leader.Subscribed{Sub: 1, Err: leader.ErrExclusive},
 		leader.Subscribed{Sub: 1},
-		leader.Subscribed{Sub: 1, Active: true},
+		leader.Subscribed{Sub: 1, Active: true, Next: 7},
 		leader.Active{Sub: 1, Active: true},
 		leader.Active{Sub: 1},
 		leader.Got{Sub: 1, OK: true, Delivery: sample()[0], Remaining: 5},
@@ -163,7 +164,7 @@ func FuzzEvents(f *testing.F) {
 }
 
 func TestOutcomes(t *testing.T) {
-	for _, err := range []error{nil, leader.ErrNoQueue, leader.ErrExclusive, leader.ErrUnavailable, leader.ErrNotLeading, leader.ErrInUse, leader.ErrNotEmpty, leader.ErrSingleActive} {
+	for _, err := range []error{nil, leader.ErrNoQueue, leader.ErrExclusive, leader.ErrUnavailable, leader.ErrNotLeading, leader.ErrInUse, leader.ErrNotEmpty, leader.ErrSingleActive, leader.ErrStream} {
 		if got := fromOutcome(toOutcome(err)); !errors.Is(got, err) {
 			t.Errorf("%v came back as %v", err, got)
 		}

@@ -29,7 +29,8 @@ type subscription struct {
 	messages int   // credit left
 	bytes    int64 // credit left
 	held     map[uint64]struct{}
-	active   bool // gets messages: false while another is the single active consumer
+	next     uint64 // of a stream: the message that comes next, 0 while nobody knows
+	active   bool   // gets messages: false while another is the single active consumer
 	queued   bool
 	asked    bool                             // Subscribe or Get was sent over the present link
 	answers  [leader.Unseen + 1][]queue.Range // not told yet
@@ -125,9 +126,16 @@ func (e *Edge) begin(id queue.ID, c leader.Consumer, sink Deliveries, state subS
 // Subscription is a channel's handle on a consumer, or on what basic.get took.
 type Subscription struct{ s *subscription }
 
+// reads tells whether s is a stream's consumer: it holds nothing, and what becomes of
+// what it has got is nobody's business.
+func (s *subscription) reads() bool { return s.consumer.Start.From != 0 }
+
 // Settle answers deliveries. It never blocks.
 func (h *Subscription) Settle(kind leader.Answer, ranges []queue.Range) {
 	s := h.s
+	if s.reads() {
+		return
+	}
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()
 	s.answer(kind, ranges)
@@ -290,6 +298,9 @@ func (s *subscription) withCredit() leader.Consumer {
 		c.Messages = s.messages
 	}
 	c.Bytes = s.bytes
+	if s.next > 0 {
+		c.Start = leader.Start{From: leader.FromSeq, Seq: s.next}
+	}
 	return c
 }
 
@@ -297,7 +308,7 @@ func (s *subscription) withCredit() leader.Consumer {
 // The caller holds a.mu.
 func (s *subscription) delivered(list []leader.Delivery) (Deliveries, []leader.Delivery) {
 	if s.state != standing && s.state != cancelling {
-		if s.consumer.NoAck || s.state == released {
+		if s.consumer.NoAck || s.state == released || s.reads() {
 			return nil, nil
 		}
 		for _, d := range list {
@@ -309,7 +320,9 @@ func (s *subscription) delivered(list []leader.Delivery) (Deliveries, []leader.D
 	for i := range list {
 		s.messages--
 		s.bytes -= list[i].Cost()
-		if !s.consumer.NoAck {
+		if s.reads() {
+			s.next = list[i].Seq + 1
+		} else if !s.consumer.NoAck {
 			s.held[list[i].Seq] = struct{}{}
 		}
 	}
@@ -322,7 +335,7 @@ func (s *subscription) subscribed(ev leader.Subscribed) {
 		s.state = released
 		delete(s.a.subs, s.id)
 	} else {
-		s.state, s.active = standing, ev.Active
+		s.state, s.active, s.next = standing, ev.Active, ev.Next
 	}
 	s.outcome <- ev.Err
 }

@@ -50,7 +50,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 			// from those of a version that can read it.
 			panic(fmt.Sprintf("group %d: entry %d: %v", f.group, l.Index, err))
 		}
-		list, changed := f.state.Apply(queue.Entry{Index: l.Index, AppendedAt: l.AppendedAt, Commands: commands})
+		list, changed := f.state.Apply(queue.Entry{Index: l.Index, Term: l.Term, AppendedAt: l.AppendedAt, Commands: commands})
 		answers[i] = list
 		touched = append(touched, changed...)
 	}

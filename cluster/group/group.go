@@ -271,9 +271,15 @@ func (g *Group) lead(ctx context.Context) {
 func (g *Group) stop() error {
 	g.transport.Yield(true)
 	if g.raft.State() == raft.Leader {
-		if err := g.handOver(); err != nil {
+		if err := g.handOver(context.Background()); err != nil { // the host's has ended; what is waited for is bounded
 			g.logger.Debug("leadership was not handed over", "error", err)
 		}
+	}
+	g.host.mu.Lock()
+	retire := g.retire
+	g.host.mu.Unlock()
+	if retire != nil {
+		retire()
 	}
 	g.proposing.Lock()
 	g.stopping = true
@@ -295,10 +301,10 @@ func (g *Group) stop() error {
 }
 
 // handOver moves the leadership to another node, within a bound.
-func (g *Group) handOver() error {
+func (g *Group) handOver(ctx context.Context) error {
 	voters := g.Status().Replicas
 	if len(voters) < 2 {
 		return nil
 	}
-	return g.transfer(voters...)
+	return g.transfer(ctx, voters...)
 }

@@ -300,7 +300,7 @@ func TestReplicasMoveOneStepAtATime(t *testing.T) {
 		added := w.start("d@1", three...)
 		target := []string{l.id, without(ps, l)[1].id, "d@1"}
 		await(t, "the move", 30*time.Second, func() bool {
-			replicas, err := l.group.Move(target)
+			replicas, err := l.group.Move(t.Context(), target)
 			if err != nil && !errors.Is(err, ErrMoving) {
 				t.Fatalf("Move: %v", err)
 			}

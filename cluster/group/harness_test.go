@@ -111,6 +111,8 @@ type process struct {
 	group     *Group
 	leads     atomic.Int64 // Leads under way
 	led       atomic.Int64 // Leads begun
+	resigned  atomic.Int64 // while it led
+	stayed    atomic.Int64
 	touched   atomic.Int64
 	killed    atomic.Bool
 	stopHosts func()
@@ -159,6 +161,12 @@ func (w *world) start(id string, initial ...string) *process {
 			p.leads.Add(1)
 			defer p.leads.Add(-1)
 			<-ctx.Done()
+		},
+		Resign: func(context.Context, uint64) func() {
+			if p.leads.Load() > 0 {
+				p.resigned.Add(1)
+			}
+			return func() { p.stayed.Add(1) }
 		},
 		Applied: func(_ uint64, touched []queue.ID) { p.touched.Add(int64(len(touched))) },
 		Preferred: func(uint64) string {

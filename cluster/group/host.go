@@ -45,6 +45,10 @@ type Config struct {
 	// Lead runs while this node leads a group: the log is applied up to the
 	// start of term. It must return soon after ctx ends.
 	Lead func(ctx context.Context, g *Group, term uint64)
+	// Resign is called before the leadership of a group is handed over; what it has
+	// logged when it returns reaches the next leader. stay hears that this node leads
+	// on. Nil: there is nothing to do.
+	Resign func(ctx context.Context, group uint64) (stay func())
 	// Applied hears which queues an entry touched; it must not block.
 	Applied func(group uint64, touched []queue.ID)
 	// Preferred names the node that should lead a group; "" when that is not known.
@@ -96,6 +100,9 @@ func NewHost(cfg Config) (*Host, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.Resign == nil {
+		cfg.Resign = func(context.Context, uint64) func() { return func() {} }
 	}
 	if cfg.Preferred == nil {
 		cfg.Preferred = func(uint64) string { return "" }
@@ -195,9 +202,10 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 	return nil
 }
 
-// live lets g run until the host ends or retires it. The caller holds mu.
+// live lets g run until it is stopped or retired: when the host ends, it leads until
+// the leadership is handed over. The caller holds mu.
 func (h *Host) live(g *Group) {
-	ctx, retire := context.WithCancel(h.ctx)
+	ctx, retire := context.WithCancel(context.WithoutCancel(h.ctx))
 	g.retire = retire
 	h.lives.Go(func() {
 		defer retire()

@@ -33,6 +33,8 @@ func (g *Group) drift(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.host.ctx.Done():
+			return // it hands over all that it leads
 		case <-timer.C:
 		}
 		timer.Reset(driftEvery)
@@ -44,7 +46,7 @@ func (g *Group) drift(ctx context.Context) {
 			timer.Reset(movingPause)
 			continue
 		}
-		err := g.transfer(g.drifts(preferred)...)
+		err := g.transfer(ctx, g.drifts(preferred)...)
 		g.host.moving.Unlock()
 		if err != nil && ctx.Err() == nil {
 			g.logger.Debug("leadership was not handed to the preferred node", "to", preferred, "error", err)
@@ -79,7 +81,7 @@ var ErrMoving = errors.New("replicas are being moved")
 // target: what is missing is added without a vote and gets one once it has
 // caught up, then what is not in target is removed. It returns the replicas
 // the group has, and ErrMoving while there is more to do.
-func (g *Group) Move(target []string) ([]string, error) {
+func (g *Group) Move(ctx context.Context, target []string) ([]string, error) {
 	if len(target) == 0 || g.raft.State() != raft.Leader {
 		return nil, nil
 	}
@@ -108,7 +110,7 @@ func (g *Group) Move(target []string) ([]string, error) {
 			continue
 		}
 		if id == g.host.cfg.Self {
-			return s.Replicas, errors.Join(ErrMoving, g.handOver()) // the next leader removes this node
+			return s.Replicas, errors.Join(ErrMoving, g.handOver(ctx)) // the next leader removes this node
 		}
 		err := g.ask(func() raft.Future { return g.raft.RemoveServer(raft.ServerID(id), 0, changeTimeout) })
 		if err != nil {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -39,16 +40,20 @@ var errNobodyToLead = errors.New("nobody to hand the leadership to")
 
 // transfer hands the leadership to one of these followers, the first that is well
 // and was not tried in vain in this term. It takes an election timeout at most.
-func (g *Group) transfer(candidates ...string) error {
+func (g *Group) transfer(ctx context.Context, candidates ...string) error {
 	term := g.raft.CurrentTerm()
 	for _, well := range []bool{true, false} { // rather one that follows
 		for _, to := range candidates {
 			if to == g.host.cfg.Self || !g.transfers.mayTry(term, to) || well && !g.follows(to) {
 				continue
 			}
+			stay := g.host.cfg.Resign(ctx, g.id)
 			err := g.ask(func() raft.Future {
 				return g.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to))
 			})
+			if err != nil {
+				stay()
+			}
 			if err != nil && !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 				g.transfers.fail(term, to)
 				err = fmt.Errorf("hand the leadership to %s: %w", to, err)

@@ -110,7 +110,7 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 		return nil
 	case err != nil:
 		// Raft counts on the entries that a truncate made void, until others replace them: a node
-		// that cannot store them must not go on (raft.appendEntries, its TODO).
+		// that cannot store them must not go on (raft.appendEntries).
 		return err
 	}
 	if k != 0 {

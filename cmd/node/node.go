@@ -384,6 +384,7 @@ func (n *Node) assembleQueues() (err error) {
 		Lead: func(ctx context.Context, g *group.Group, term uint64) {
 			n.leading.Lead(ctx, g.ID(), term, g)
 		},
+		Resign:    n.engines.Resign,
 		Applied:   n.engines.Applied,
 		Preferred: n.preferred,
 		Logger:    n.logger,
@@ -497,17 +498,15 @@ func (n *Node) start(ctx context.Context, p *parts, peers net.Listener) error {
 // serveClients opens the door.
 func (n *Node) serveClients(p *parts) error {
 	l, err := connection.NewListener(n.clients, connection.Config{
-		Publisher:     publisher{n.edge},
-		Definitions:   n.definitions,
-		Queues:        queues{n.edge, n.definitions},
-		Authenticator: n.checker,
-		Routes:        n.routes,
-		Alarms:        n.alarms,
-		Admission:     admission{n.roster, n.meta},
-		ChannelsElsewhere: func(user string) int {
-			return n.roster.ChannelsElsewhere(context.Background(), user) // its own bound is enough
-		},
-		Logger: n.logger,
+		Publisher:         publisher{n.edge},
+		Definitions:       n.definitions,
+		Queues:            queues{n.edge, n.definitions},
+		Authenticator:     n.checker,
+		Routes:            n.routes,
+		Alarms:            n.alarms,
+		Admission:         admission{n.roster, n.meta},
+		ChannelsElsewhere: n.roster.ChannelsElsewhere,
+		Logger:            n.logger,
 
 		TLSListen: n.clientsTLS, TLS: n.clientTLS,
 

@@ -302,6 +302,40 @@ def consumer_refusals(here, there, q):
 
 
 @case
+def stream(here, there, q):
+    """Messages are read by their offsets, by everybody, again and again."""
+    writer = here()
+    writer.queue_declare(q, durable=True, arguments={"x-queue-type": "stream", "x-max-age": "7D"})
+    writer.confirm_delivery()
+    for i in range(100):
+        writer.basic_publish("", q, b"%d" % i, pika.BasicProperties(headers={"i": i}))
+
+    def read(channel, count, start, prefetch):
+        channel.basic_qos(prefetch_count=prefetch)
+        got = []
+        for method, properties, body in channel.consume(q, arguments={"x-stream-offset": start}, inactivity_timeout=10):
+            assert method is not None, "no delivery after %d" % len(got)
+            assert not method.redelivered and properties.headers["i"] == int(body)
+            got.append((properties.headers["x-stream-offset"], int(body)))
+            channel.basic_ack(method.delivery_tag)
+            if len(got) == count:
+                channel.cancel()
+                return got
+    for _ in range(2):
+        assert read(here(), 100, "first", 7) == [(i, i) for i in range(100)]
+        assert read(there(), 60, 40, 100) == [(i, i) for i in range(40, 100)]
+    reader = there()
+    reader.basic_qos(prefetch_count=10)
+    late = []
+    reader.basic_consume(q, lambda ch, method, properties, body: late.append(properties.headers["x-stream-offset"]), arguments={"x-stream-offset": "next"})
+    writer.basic_publish("", q, b"100", pika.BasicProperties(headers={"i": 100}))
+    until("the late one has it", lambda: reader.connection.process_data_events(0.1) or late == [100])
+    refused(lambda: here().basic_get(q), 540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue '%s' in vhost '/'" % q, hard=True)
+    refused(lambda: here().queue_purge(q), 540, "NOT_IMPLEMENTED - queue.purge not supported by stream queues queue '%s' in vhost '/'" % q, hard=True)
+    writer.queue_delete(q)
+
+
+@case
 def properties(here, there, q):
     sent = pika.BasicProperties(
         content_type="application/json", content_encoding="utf-8", delivery_mode=2, priority=4, correlation_id="c", reply_to="r",

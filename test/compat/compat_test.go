@@ -47,16 +47,10 @@ func broker(t *testing.T) *cluster.Set {
 // rabbit says whether the cases are tried on RabbitMQ.
 func rabbit() bool { return os.Getenv("WARREN_COMPAT") == "rabbitmq" }
 
-// TestBroker runs everything against one cluster: first what single clients
-// see, then the tutorials, which end and restart all nodes.
+// TestBroker runs all scripts against one cluster: first what single clients
+// see, through every node, then the tutorials, which end and restart all nodes.
 func TestBroker(t *testing.T) {
 	s := broker(t)
-	t.Run("queues", func(t *testing.T) { onEveryNode(t, s, queueCases()) })
-	t.Run("exchanges", func(t *testing.T) { onEveryNode(t, s, exchangeCases()) })
-	t.Run("messages", func(t *testing.T) { onEveryNode(t, s, messageCases()) })
-	if !rabbit() { // RabbitMQ 4's; Debian's is older
-		t.Run("lives", func(t *testing.T) { onEveryNode(t, s, lifeCases()) })
-	}
 	t.Run("pika", func(t *testing.T) {
 		for i, n := range s.Nodes {
 			cases, err := Script(t.Context(), "behaviours.py", n.AMQP, s.Nodes[(i+1)%len(s.Nodes)].AMQP)

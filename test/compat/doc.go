@@ -1,5 +1,6 @@
 // Package compat holds Warren to what existing clients expect: scripts for
-// Debian's python3-pika, and tests with amqp091-go, against real processes
-// through every node. The same cases run against RabbitMQ with
-// WARREN_COMPAT=rabbitmq, which shows that they ask for the right thing.
+// Debian's python3-pika against real processes, through every node, which run
+// against RabbitMQ with WARREN_COMPAT=rabbitmq; what becomes of dead letters when
+// nodes are killed; and what an operator is told at the start. What both brokers
+// answer method by method is packages diff and scenarios below.
 package compat

@@ -86,7 +86,7 @@ func (f *fleet) declared(ctx context.Context, r *run, w *cluster.Warren) error {
 	took := time.Since(begin)
 	rate := float64(len(f.names)) / took.Seconds()
 	r.printf("declared %d queues in %.1f s: %.0f a second (at least %d)", len(f.names), took.Seconds(), rate, declaresLimit)
-	if rate < declaresLimit {
+	if rate < declaresLimit && !r.short { // a rate wants a machine to itself
 		return fmt.Errorf("%.0f declares a second", rate)
 	}
 	return nil

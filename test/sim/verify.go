@@ -156,7 +156,7 @@ func (w *Workload) replay(g *log.Group, names map[queue.ID]string, told chronicl
 			return nil, err
 		}
 		before := nextSeqs(state, names)
-		state.Apply(queue.Entry{Index: i, AppendedAt: e.AppendedAt, Commands: commands})
+		state.Apply(queue.Entry{Index: i, Term: e.Term, AppendedAt: e.AppendedAt, Commands: commands})
 		for id, name := range names {
 			if err := w.appendedTo(state.Queue(id), name, before[id], e.Data, told); err != nil {
 				return nil, err

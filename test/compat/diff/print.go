@@ -100,13 +100,6 @@ func bodyText(b []byte) string {
 	return fmt.Sprintf("%d bytes %08x", len(b), crc32.ChecksumIEEE(b))
 }
 
-func arguments(t wire.Table) string {
-	if len(t) == 0 {
-		return ""
-	}
-	return " " + valueText(t)
-}
-
 // valueText is a table's value with the letter of its type; keys in order, as
 // the harness's client sends them.
 func valueText(v any) string {

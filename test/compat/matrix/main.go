@@ -89,7 +89,8 @@ func differences(out io.Writer, table []diff.Scenario) {
 	for _, sc := range table {
 		expecting[sc.Differs] = append(expecting[sc.Differs], sc.Name)
 	}
-	fmt.Fprint(out, "\n## Differences\n\nWhat Warren does otherwise than RabbitMQ 4.x, on purpose. No other difference is expected.\n\n",
+	fmt.Fprint(out, "\n## Differences\n\nWhat Warren does otherwise than RabbitMQ 4.x, on purpose. No other difference is expected.\n"+
+		"Where no scenario is named, RabbitMQ 3.10 does as Warren does, or the row below names what shows it.\n\n",
 		"| Row | RabbitMQ | Warren | Scenarios that expect it |\n| --- | --- | --- | --- |\n")
 	for _, d := range scenarios.Differences() {
 		fmt.Fprintf(out, "| %s | %s | %s | %s |\n", d.Row, cell(d.RabbitMQ), cell(d.Warren), cell(strings.Join(expecting[d.Row], "; ")))

@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"slices"
+
 	"github.com/warrenmq/warren/broker/wire"
 
 	. "github.com/warrenmq/warren/test/compat/diff"
@@ -8,6 +10,11 @@ import (
 
 // acknowledging is section H: ack, nack, reject and recover.
 func acknowledging() []Scenario {
+	return slices.Concat(acks(), rejects(), recovers())
+}
+
+// acks is H17: basic.ack.
+func acks() []Scenario {
 	return []Scenario{
 		{Name: "H17,A1/ack of an unknown delivery", Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -103,6 +110,12 @@ func acknowledging() []Scenario {
 			other.Await(q, 1, 0)
 			other.Get(q)
 		}},
+	}
+}
+
+// rejects is H18 and H19: basic.reject and basic.nack.
+func rejects() []Scenario {
+	return []Scenario{
 		{Name: "H18/reject of an unknown delivery", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Reject(3, true)
@@ -196,6 +209,12 @@ func acknowledging() []Scenario {
 				ch.Get(q)
 			}
 		}},
+	}
+}
+
+// recovers is H20: basic.recover.
+func recovers() []Scenario {
+	return []Scenario{
 		{Name: "H20/recover gives back and delivers again", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

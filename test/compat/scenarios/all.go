@@ -35,6 +35,7 @@ func All() []diff.Scenario {
 		limits(),
 		alarms(),
 		replies(),
+		streams(),
 		differences(),
 	)
 }

@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"slices"
+
 	"github.com/warrenmq/warren/broker/wire"
 
 	. "github.com/warrenmq/warren/test/compat/diff"
@@ -8,6 +10,11 @@ import (
 
 // bindings is section F: bindings of queues, purge and delete.
 func bindings() []Scenario {
+	return slices.Concat(queueBindings(), purgesAndDeletes(), deletedQueues())
+}
+
+// queueBindings is F1 to F4: queue.bind and unbind.
+func queueBindings() []Scenario {
 	return []Scenario{
 		{Name: "F1/bind to an exchange that is not there", Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -65,6 +72,12 @@ func bindings() []Scenario {
 			ch := s.Connect().Channel()
 			ch.Bind(ch.Queue("q", nil), "amq.headers", "", T{"x-match": "both"})
 		}},
+	}
+}
+
+// purgesAndDeletes is F5 and F6: purge and delete.
+func purgesAndDeletes() []Scenario {
+	return []Scenario{
 		{Name: "F5/purge counts and drops what is ready", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -146,6 +159,12 @@ func bindings() []Scenario {
 			ch.Quiet()
 			ch.Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
+	}
+}
+
+// deletedQueues is F7 and F8: what goes with a queue.
+func deletedQueues() []Scenario {
+	return []Scenario{
 		{Name: "F7,H12/consumers hear that their queue is deleted", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

@@ -15,6 +15,11 @@ func channels() []Scenario {
 }
 
 func channelStates() []Scenario {
+	return slices.Concat(openedChannels(), closedChannels())
+}
+
+// openedChannels is C1: channel.open.
+func openedChannels() []Scenario {
 	return []Scenario{
 		{Name: "C1/a second open of a channel", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.ChannelOpen{})
@@ -54,6 +59,12 @@ func channelStates() []Scenario {
 			ch.Close()
 			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Exclusive: true})
 		}},
+	}
+}
+
+// closedChannels is C3 and C4: channel.close.
+func closedChannels() []Scenario {
+	return []Scenario{
 		{Name: "C3/close and open again", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

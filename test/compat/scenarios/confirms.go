@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -10,6 +11,11 @@ import (
 
 // confirms is section I: confirms and transactions.
 func confirms() []Scenario {
+	return slices.Concat(confirmed(), confirmedOtherwise(), channelModes(), transactions(), settledInTransactions())
+}
+
+// confirmed is I1 and I2: what is confirmed, and when.
+func confirmed() []Scenario {
 	return []Scenario{
 		{Name: "I1/confirm numbers from one", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -86,6 +92,12 @@ func confirms() []Scenario {
 			ch.Confirms(6)
 			count(ch, q)
 		}},
+	}
+}
+
+// confirmedOtherwise is I3, I4 and L2: nacks, deleted queues, publishers that do not wait.
+func confirmedOtherwise() []Scenario {
+	return []Scenario{
 		{Name: "I3,E19/a full queue refuses with nack", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-max-length": int32(2), "x-overflow": "reject-publish"})
@@ -149,6 +161,12 @@ func confirms() []Scenario {
 			consumer.Quiet(q)
 			ch.Quiet()
 		}},
+	}
+}
+
+// channelModes is I5: confirms and transactions exclude each other.
+func channelModes() []Scenario {
+	return []Scenario{
 		{Name: "I5/confirm on a channel with transactions", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Do(&wire.TxSelect{})
@@ -176,6 +194,12 @@ func confirms() []Scenario {
 			ch.Confirm()
 			ch.Do(&wire.TxSelect{})
 		}},
+	}
+}
+
+// transactions is I6: publishing in transactions.
+func transactions() []Scenario {
+	return []Scenario{
 		{Name: "I6/commit without a transaction", Run: func(s *S) { s.Connect().Channel().Do(&wire.TxCommit{}) }},
 		{Name: "I6/rollback without a transaction", Run: func(s *S) { s.Connect().Channel().Do(&wire.TxRollback{}) }},
 		{Name: "I6/select twice", Run: func(s *S) {
@@ -233,6 +257,12 @@ func confirms() []Scenario {
 			ch.Publish("", q, P{}, "hello")
 			ch.Do(&wire.TxCommit{})
 		}},
+	}
+}
+
+// settledInTransactions is I7: acks in transactions.
+func settledInTransactions() []Scenario {
+	return []Scenario{
 		{Name: "I7/acks come with the commit", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -10,6 +11,11 @@ import (
 
 // consuming is section H: consumers, prefetch and get.
 func consuming() []Scenario {
+	return slices.Concat(consumers(), preferredConsumers(), cancels(), prefetches(), gets(), activeConsumers())
+}
+
+// consumers is H1 to H4: basic.consume.
+func consumers() []Scenario {
 	return []Scenario{
 		{Name: "H1/consume and acknowledge", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -81,6 +87,12 @@ func consuming() []Scenario {
 			ch.Publish("", q, P{}, "hello")
 			ch.Expect()
 		}},
+	}
+}
+
+// preferredConsumers is H5 and H6: exclusive consumers and priorities.
+func preferredConsumers() []Scenario {
+	return []Scenario{
 		{Name: "H5,Q1/an exclusive consumer beside another", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -118,6 +130,12 @@ func consuming() []Scenario {
 			ch := s.Connect().Channel()
 			ch.Consume(ch.Queue("q", nil), "tag", T{"x-priority": "high"})
 		}},
+	}
+}
+
+// cancels is H12 and H13: cancels of both sides.
+func cancels() []Scenario {
+	return []Scenario{
 		{Name: "H12/a cancelled consumer of a deleted queue may be named again", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -152,6 +170,12 @@ func consuming() []Scenario {
 			other.Quiet(q)
 			other.Get(q)
 		}},
+	}
+}
+
+// prefetches is H14 and H15: how much a consumer holds.
+func prefetches() []Scenario {
+	return []Scenario{
 		{Name: "H14,A2/a prefetch in octets", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.BasicQos{PrefetchSize: 1000})
 		}},
@@ -246,6 +270,12 @@ func consuming() []Scenario {
 			})
 			s.Record("in order: %v", inOrder)
 		}},
+	}
+}
+
+// gets is H16: basic.get.
+func gets() []Scenario {
+	return []Scenario{
 		{Name: "H16/get", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -274,6 +304,12 @@ func consuming() []Scenario {
 				ch.Get(q)
 			}
 		}},
+	}
+}
+
+// activeConsumers is H21 and H22: who gets the next message.
+func activeConsumers() []Scenario {
+	return []Scenario{
 		{Name: "H21,E23/one consumer is active, the next follows", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-single-active-consumer": true})

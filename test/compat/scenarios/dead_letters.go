@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -10,7 +11,16 @@ import (
 
 // deadLetters is section J: dead-letter exchanges, x-death, and delivery limits.
 func deadLetters() []Scenario {
-	list := []Scenario{
+	list := slices.Concat(deathsOfMessages(), cyclesOfDeaths(), targetsOfDeaths(), deathsByLimit())
+	for i := range list {
+		list[i].Upgrade, list[i].Source = upgradeDeaths, deathsSource
+	}
+	return slices.Concat(list, ownDeaths(), deliveryCounters())
+}
+
+// deathsOfMessages is J4 to J6: what a dead letter tells.
+func deathsOfMessages() []Scenario {
+	return []Scenario{
 		{Name: "J4,J5,J6,E20/a rejected message", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			x, dead := ch.Exchange("x", "direct", nil), ch.Queue("dead", nil)
@@ -73,6 +83,12 @@ func deadLetters() []Scenario {
 			ch.Await(a, 1, 0)
 			ch.Get(a)
 		}},
+	}
+}
+
+// cyclesOfDeaths is J7 and J8: dead letters that come back, and those that go nowhere.
+func cyclesOfDeaths() []Scenario {
+	return []Scenario{
 		{Name: "J7/an expired message does not go round", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			a := ch.Queue("a", T{"x-message-ttl": int32(200), "x-dead-letter-exchange": "", "x-dead-letter-routing-key": s.Name("b")})
@@ -135,6 +151,12 @@ func deadLetters() []Scenario {
 			ch.Await(dead, 1, 0)
 			ch.Get(dead)
 		}},
+	}
+}
+
+// targetsOfDeaths is J9 and J10: where dead letters arrive.
+func targetsOfDeaths() []Scenario {
+	return []Scenario{
 		{Name: "J9,Q8/dead letters of every reason arrive", Kinds: Everywhere(), Run: func(s *S) {
 			ch, dead, q := grave(s, T{"x-max-length": int32(1)})
 			s.Put(q, "dropped")
@@ -174,6 +196,12 @@ func deadLetters() []Scenario {
 			ch.Get(dead)
 			ch.Get(dead)
 		}},
+	}
+}
+
+// deathsByLimit is J12: above the delivery limit.
+func deathsByLimit() []Scenario {
+	return []Scenario{
 		{Name: "J12,E30/above the delivery limit a message dies", Kinds: []Kind{RealQuorum}, Run: func(s *S) {
 			ch, dead, q := grave(s, T{"x-delivery-limit": int32(2)})
 			s.Put(q, "1")
@@ -195,10 +223,11 @@ func deadLetters() []Scenario {
 			ch.Await(q, 0, 0)
 		}},
 	}
-	for i := range list {
-		list[i].Upgrade, list[i].Source = upgradeDeaths, deathsSource
-	}
-	return append(list, []Scenario{
+}
+
+// ownDeaths is J9, J12 and J13 where RabbitMQ 3.10 is otherwise.
+func ownDeaths() []Scenario {
+	return []Scenario{
 		{Name: "J9,E21,E13,Q8/every kind of queue may be asked for at-least-once", Kinds: Everywhere(), Differs: "E13", Run: func(s *S) {
 			var ch *Channel
 			var dead, q string
@@ -213,6 +242,30 @@ func deadLetters() []Scenario {
 			ch.Await(q, 0, 0)
 		}, Want: `eventually queue dead has 2 ready, 0 consumers
 eventually queue q has 0 ready, 0 consumers`},
+		{Name: "J9,Q8/a full target takes dead letters once there is room", Kinds: Everywhere(), Differs: "Q8", Run: func(s *S) {
+			var ch *Channel
+			var full, q string
+			s.Silently(func() {
+				ch = s.Connect().Channel()
+				full = ch.Queue("full", T{"x-max-length": int32(1), "x-overflow": "reject-publish"})
+				q = ch.Queue("q", T{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": full})
+				s.Put(full, "in the way")
+				s.Put(q, "1", "2")
+				ch.Await(q, 2, 0)
+				ch.Reject(ch.Get(q).Tag(), false)
+				ch.Reject(ch.Get(q).Tag(), false)
+			})
+			var bodies []string
+			for range 3 {
+				s.Silently(func() { ch.Await(full, 1, 0) })
+				var it Item
+				s.Silently(func() { it = ch.GetNoAck(full) })
+				bodies = append(bodies, string(it.Body))
+			}
+			slices.Sort(bodies[1:]) // one after the other, and not in the order of their deaths
+			s.Record("%q", bodies)
+			s.Silently(func() { ch.Await(full, 0, 0) })
+		}, Want: `["in the way" "1" "2"]`},
 		{Name: "J12,E30/a delivery limit on every kind of queue", Kinds: []Kind{Classic, Transient}, Differs: "E13", Run: func(s *S) {
 			var ch *Channel
 			var q string
@@ -275,6 +328,12 @@ eventually queue q has 0 ready, 0 consumers`},
 			ch.Await(q, 0, 0)
 		}, Want: `eventually queue q has 1 ready, 0 consumers
 eventually queue q has 0 ready, 0 consumers`},
+	}
+}
+
+// deliveryCounters is G13: how often a message was handed out.
+func deliveryCounters() []Scenario {
+	return []Scenario{
 		{Name: "G13/counters of what was handed out before", Kinds: []Kind{Quorum}, Counters: true, Source: "rabbit_fifo.erl and mc_amqpl.erl (4.3): x-acquired-count of all, x-delivery-count of failures alone", Run: func(s *S) {
 			var ch *Channel
 			var q string
@@ -314,7 +373,7 @@ c1.1 < basic.get-ok delivery-tag=3 redelivered exchange="" routing-key=q message
 			ch.Await(q, 1, 0)
 			ch.Get(q)
 		}},
-	}...)
+	}
 }
 
 // grave makes a queue whose dead letters go to another.

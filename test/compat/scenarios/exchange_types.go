@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/warrenmq/warren/broker/wire"
 
@@ -134,6 +135,11 @@ func headerScenarios() (list []Scenario) {
 
 // pluginTypes are the exchange types that RabbitMQ has in plugins of its own (D17 to D22).
 func pluginTypes() []Scenario {
+	return slices.Concat(consistentHash(), randomAndHistory())
+}
+
+// consistentHash is D17: x-consistent-hash.
+func consistentHash() []Scenario {
 	return []Scenario{
 		{Name: "D17/consistent hash spreads and loses nothing", Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -204,6 +210,12 @@ func pluginTypes() []Scenario {
 			ch.PublishWith(&wire.BasicPublish{Exchange: x, RoutingKey: "k", Mandatory: true}, P{}, "hello")
 			ch.ExpectN(2)
 		}},
+	}
+}
+
+// randomAndHistory is D19 to D22: x-random, x-local-random, x-modulus-hash and x-recent-history.
+func randomAndHistory() []Scenario {
+	return []Scenario{
 		{Name: "D19/random reaches one queue", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			x := ch.Exchange("x", "x-random", nil)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -11,7 +12,15 @@ import (
 
 // exchanges are section D but for what the types do: see exchangeTypes.
 func exchanges() []Scenario {
-	return append(inequivalentExchanges(), []Scenario{
+	return slices.Concat(
+		inequivalentExchanges(), declaredExchanges(), reservedExchanges(), exchangeFlags(), alternates(), deletedExchanges(),
+		boundExchanges(), identicalBindings(),
+	)
+}
+
+// declaredExchanges is D1 and D2: declares and their types.
+func declaredExchanges() []Scenario {
+	return []Scenario{
 		{Name: "D1/a declare that equals the first", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			x := &wire.ExchangeDeclare{Exchange: s.Name("x"), Type: "direct", Durable: true, Arguments: T{"some": "thing"}}
@@ -49,6 +58,12 @@ func exchanges() []Scenario {
 			ch.Do(&wire.ExchangeDeclare{Exchange: s.Name("x"), Type: "fanout"})
 			ch.Do(&wire.ExchangeDeclare{Exchange: s.Name("x"), Type: "x-nobody-has-this"})
 		}},
+	}
+}
+
+// reservedExchanges is D3 to D5: the default exchange, reserved names, passive declares.
+func reservedExchanges() []Scenario {
+	return []Scenario{
 		{Name: "D3/declare the default exchange", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.ExchangeDeclare{Exchange: "", Type: "direct", Durable: true})
 		}},
@@ -104,6 +119,12 @@ func exchanges() []Scenario {
 			x := ch.Exchange("x", "fanout", nil)
 			s.Connect().Channel().Do(&wire.ExchangeDeclare{Exchange: x, Type: "topic", AutoDelete: true, Internal: true, Passive: true})
 		}},
+	}
+}
+
+// exchangeFlags is D6 to D8: internal, auto-delete and transient exchanges.
+func exchangeFlags() []Scenario {
+	return []Scenario{
 		{Name: "D6/publish to an internal exchange", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Do(&wire.ExchangeDeclare{Exchange: s.Name("x"), Type: "fanout", Durable: true, Internal: true})
@@ -167,6 +188,12 @@ func exchanges() []Scenario {
 			s.PutWith(s.Name("x"), "key", P{}, "hello")
 			ch.Await(q, 1, 0)
 		}},
+	}
+}
+
+// alternates is D9: alternate exchanges.
+func alternates() []Scenario {
+	return []Scenario{
 		{Name: "D9/what is unroutable goes to the alternate exchange", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			other := ch.Exchange("other", "fanout", nil)
@@ -263,6 +290,12 @@ func exchanges() []Scenario {
 				return ch.Get(q).Tag() != 0
 			})
 		}},
+	}
+}
+
+// deletedExchanges is D10: exchange.delete.
+func deletedExchanges() []Scenario {
+	return []Scenario{
 		{Name: "D10/delete", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			x := ch.Exchange("x", "direct", nil)
@@ -307,6 +340,12 @@ func exchanges() []Scenario {
 			ch.Quiet()
 			ch.Do(&wire.ExchangeDeclare{Exchange: s.Name("x"), Passive: true})
 		}},
+	}
+}
+
+// boundExchanges is D11: exchanges bound to exchanges.
+func boundExchanges() []Scenario {
+	return []Scenario{
 		{Name: "D11/messages pass from exchange to exchange", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			a, b := ch.Exchange("a", "topic", nil), ch.Exchange("b", "direct", nil)
@@ -381,6 +420,12 @@ func exchanges() []Scenario {
 			ch.Quiet()
 			ch.Do(&wire.ExchangeDelete{Exchange: a, IfUnused: true})
 		}},
+	}
+}
+
+// identicalBindings is D12 and D16: what one binding is, and the exchanges that are there.
+func identicalBindings() []Scenario {
+	return []Scenario{
 		{Name: "D12/bindings that differ in their arguments alone", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			x, q := ch.Exchange("x", "direct", nil), ch.Queue("q", nil)
@@ -418,7 +463,7 @@ func exchanges() []Scenario {
 			ch.Publish("amq.rabbitmq.trace", "key", P{}, "hello")
 			ch.Expect()
 		}},
-	}...)
+	}
 }
 
 // softTypeSource is where an exchange type that is refused closes the channel alone.

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -11,6 +12,11 @@ import (
 
 // expiry is section J: times to live.
 func expiry() []Scenario {
+	return slices.Concat(expired(), expiredAtOnce(), expiredLetters())
+}
+
+// expired is J1: messages expire.
+func expired() []Scenario {
 	return []Scenario{
 		{Name: "J1,E16/messages of a queue expire", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -72,6 +78,12 @@ c1.1 < basic.get-ok delivery-tag=1 exchange="" routing-key=q message-count=0 "st
 			ch.Ack(tag)
 			ch.Quiet(q)
 		}},
+	}
+}
+
+// expiredAtOnce is J2 and J3: no time at all, and time that goes on.
+func expiredAtOnce() []Scenario {
+	return []Scenario{
 		{Name: "J2/a message of no time reaches a consumer that waits", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-message-ttl": int32(0)})
@@ -129,6 +141,12 @@ c1.1 < basic.get-ok delivery-tag=1 exchange="" routing-key=q message-count=0 "st
 			ch.Await(dead, 1, 0)
 			ch.Get(dead)
 		}},
+	}
+}
+
+// expiredLetters is J1 and J4: what expired messages leave.
+func expiredLetters() []Scenario {
+	return []Scenario{
 		{Name: "J4,J5,E16/messages of a queue's time to live are dead-lettered in their order", Kinds: Everywhere(), Upgrade: upgradeDeaths, Source: deathsSource, Run: func(s *S) {
 			ch := s.Connect().Channel()
 			dead := ch.Queue("dead", nil)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +13,15 @@ import (
 
 // framing are section A: the error model, frames, heartbeats.
 func framing() []Scenario {
+	return slices.Concat(
+		softErrors(), hardErrors(), errorTexts(), afterChannelClose(), afterConnectionClose(), greetings(), handshakeLimits(),
+		malformedFrames(), malformedContents(), tableTypes(), undecodable(),
+	)
+}
+
+// softErrors is A1: errors that close a channel.
+func softErrors() []Scenario {
 	return []Scenario{
-		// A1: soft errors.
 		{Name: "A1,A3/not found closes the channel, not the connection", Run: func(s *S) {
 			c := s.Connect()
 			c.Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), Passive: true})
@@ -56,8 +64,12 @@ func framing() []Scenario {
 			s.Put(q, "a")
 			ch.Expect()
 		}},
+	}
+}
 
-		// A2: hard errors of channel methods.
+// hardErrors is A2: errors that close the connection, of channels too.
+func hardErrors() []Scenario {
+	return []Scenario{
 		{Name: "A2,G3/immediate is not implemented", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.PublishWith(&wire.BasicPublish{RoutingKey: s.Name("q"), Immediate: true}, P{}, "a")
@@ -86,8 +98,12 @@ func framing() []Scenario {
 			ch.Body("a")
 			ch.Expect()
 		}},
+	}
+}
 
-		// A3: texts.
+// errorTexts is A3 and A4: texts, and errors on channel 0.
+func errorTexts() []Scenario {
+	return []Scenario{
 		{Name: "A3/a text is cut at 255 octets", Run: func(s *S) {
 			c := s.Connect()
 			long := s.Name(strings.Repeat("long", 55))
@@ -127,8 +143,12 @@ func framing() []Scenario {
 			c := s.Connect()
 			c.Channel().Do(&wire.ConnectionClose{ReplyCode: 200})
 		}},
+	}
+}
 
-		// A5: after channel.close.
+// afterChannelClose is A5: what becomes of a channel that the server closes.
+func afterChannelClose() []Scenario {
+	return []Scenario{
 		{Name: "A5/frames after channel.close are discarded until close-ok", Kinds: Everywhere(), Run: func(s *S) {
 			c := s.Connect(ManualClose())
 			ch := c.Channel()
@@ -173,8 +193,12 @@ func framing() []Scenario {
 			ch.Send(&wire.ChannelCloseOk{})
 			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Exclusive: true})
 		}},
+	}
+}
 
-		// A6: after connection.close.
+// afterConnectionClose is A6: what becomes of a connection that is closed.
+func afterConnectionClose() []Scenario {
+	return []Scenario{
 		{Name: "A6/the socket is closed after close-ok", Run: func(s *S) {
 			c := s.Connect(ManualClose())
 			c.Channel().Send(&wire.BasicQos{PrefetchSize: 1})
@@ -207,8 +231,12 @@ func framing() []Scenario {
 			c.Channel()
 			c.Close()
 		}},
+	}
+}
 
-		// A7: protocol headers.
+// greetings is A7: protocol headers.
+func greetings() []Scenario {
+	return []Scenario{
 		{Name: "A7/AMQP 0 0 9 1", Run: greeting("AMQP\x00\x00\x09\x01")},
 		{Name: "A7/AMQP 1 1 0 9", Run: greeting("AMQP\x01\x01\x00\x09")},
 		{Name: "A7/AMQP 1 1 8 0", Source: "rabbit_reader.erl, version_negotiation and refuse_connection (main 5b09e55)", Delta: `
@@ -233,8 +261,12 @@ func framing() []Scenario {
 		{Name: "A7/nothing that is known", Source: "rabbit_reader.erl, handle_input(handshake, ...) (main 5b09e55)", Delta: `
 			- c1 < header "AMQP" 0 0 9 1
 			+ c1 < header "AMQP" 3 1 0 0`, Run: greeting("hello, broker")},
+	}
+}
 
-		// A8: limits of the handshake.
+// handshakeLimits is A8: limits of the handshake.
+func handshakeLimits() []Scenario {
+	return []Scenario{
 		{Name: "A8/a frame above 8192 before tune", Differs: "A8", Delta: `
 			+ c1 < connection.close 501 "FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,9227,8184}" (0,0)`, Run: func(s *S) {
 			c := s.Dial()
@@ -269,8 +301,12 @@ func framing() []Scenario {
 			c.Within(10 * time.Second)
 			s.Record("not at once: %v", time.Since(begin) > 2*time.Second)
 		}},
+	}
+}
 
-		// A9: malformed frames.
+// malformedFrames is A9: frames that are malformed by themselves.
+func malformedFrames() []Scenario {
+	return []Scenario{
 		{Name: "A9/a frame above frame_max", Run: func(s *S) {
 			c := s.Connect(Tune(2047, 8192, 0))
 			c.Channel()
@@ -323,6 +359,12 @@ func framing() []Scenario {
 			c.Frame(wire.FrameHeartbeat, 0, []byte("abc"))
 			c.Expect()
 		}},
+	}
+}
+
+// malformedContents is A9: frames of a message that do not fit together, and those that do.
+func malformedContents() []Scenario {
+	return []Scenario{
 		{Name: "A9/a body where a header is due", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Send(&wire.BasicPublish{RoutingKey: "k"})
@@ -402,8 +444,12 @@ func framing() []Scenario {
 			ch.Confirms(1)
 			ch.GetNoAck(q)
 		}},
+	}
+}
 
-		// A13: types of field tables.
+// tableTypes is A13: types of field tables.
+func tableTypes() []Scenario {
+	return []Scenario{
 		{Name: "A13,G5/headers of every type arrive as they were sent", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -457,8 +503,12 @@ func framing() []Scenario {
 				ch.Do(&wire.QueueUnbind{Queue: q, Exchange: x, Arguments: args})
 			}
 		}},
+	}
+}
 
-		// A10: methods that cannot be taken.
+// undecodable is A10: methods that cannot be taken.
+func undecodable() []Scenario {
+	return []Scenario{
 		{Name: "A10/half a method", Run: func(s *S) {
 			c := s.Connect()
 			c.Channel()

@@ -194,6 +194,11 @@ func logins() []Scenario {
 }
 
 func tunes() []Scenario {
+	return slices.Concat(negotiated(), frameSizes(), heartbeats(), channelNumbers())
+}
+
+// negotiated is B14: what is negotiated.
+func negotiated() []Scenario {
 	tuned := func(channelMax uint16, frameMax uint32, heartbeat uint16) func(*S) {
 		return func(s *S) {
 			c := s.Connect(Tune(channelMax, frameMax, heartbeat))
@@ -221,6 +226,12 @@ func tunes() []Scenario {
 		{Name: "B14,A12,Q10/frame_max of 4096", Run: tuned(2047, 4096, 0)},
 		{Name: "B14,A12/frame_max below 4096", Differs: "Q10", Delta: `
 			+ c1 < connection.close 530 "NOT_ALLOWED - negotiated frame_max = 4095 is lower than the minimum allowed value (4096)" (10,31)`, Run: tuned(2047, 4095, 0)},
+	}
+}
+
+// frameSizes is A12: bodies split by frame_max.
+func frameSizes() []Scenario {
+	return []Scenario{
 		{Name: "A12/a body in frames of frame_max", Kinds: Everywhere(), Run: func(s *S) {
 			body := strings.Repeat("0123456789", 2000)
 			small := s.Connect(Tune(2047, 4096, 0), ShowFrames()).Channel()
@@ -251,6 +262,12 @@ func tunes() []Scenario {
 				ch.GetNoAck(q)
 			}
 		}},
+	}
+}
+
+// heartbeats is A11: heartbeats.
+func heartbeats() []Scenario {
+	return []Scenario{
 		{Name: "A11/heartbeats come at half the client's interval", Run: func(s *S) {
 			c := s.Connect(Tune(2047, 131072, 2))
 			c.Heartbeat(3 * time.Second)
@@ -277,6 +294,12 @@ func tunes() []Scenario {
 			}
 			ch.Do(&wire.ChannelFlow{Active: true})
 		}},
+	}
+}
+
+// channelNumbers is B17: numbers of channels.
+func channelNumbers() []Scenario {
+	return []Scenario{
 		{Name: "B17/channels up to channel_max", Run: func(s *S) {
 			c := s.Connect(Tune(2, 131072, 0))
 			c.Channel()

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -11,6 +12,11 @@ import (
 
 // lengths is section J: limits of length, and what happens at them.
 func lengths() []Scenario {
+	return slices.Concat(dropHead(), rejectPublish())
+}
+
+// dropHead is J10: the head goes.
+func dropHead() []Scenario {
 	return []Scenario{
 		{Name: "J10,E18,E19/the head is dropped", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -89,6 +95,12 @@ func lengths() []Scenario {
 			ch.Get(dead)
 			ch.Get(q)
 		}},
+	}
+}
+
+// rejectPublish is E19: new messages are refused.
+func rejectPublish() []Scenario {
+	return []Scenario{
 		{Name: "E19,I3/reject-publish keeps what is there", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", T{"x-max-length": int32(2), "x-overflow": "reject-publish"})

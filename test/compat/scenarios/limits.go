@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,12 @@ import (
 
 // limits is K6 to K8, E36, L3 and H11: what is bounded, in number and in time.
 func limits() []Scenario {
-	return append(consumerTimeouts(), []Scenario{
+	return slices.Concat(consumerTimeouts(), limitsOfVHosts(), limitsOfUsers(), vhostsThatGo())
+}
+
+// limitsOfVHosts is K7: limits of virtual hosts.
+func limitsOfVHosts() []Scenario {
+	return []Scenario{
 		{Name: "K7,E36,L3/a limit of queues is raised", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			c := s.Connect(VHost(v))
@@ -81,6 +87,12 @@ func limits() []Scenario {
 			status(s, "PUT", "/api/vhost-limits/"+v+"/max-cats", T{"value": 5})
 			status(s, "PUT", "/api/vhost-limits/"+v+"/max-queues", T{"value": "many"})
 		}},
+	}
+}
+
+// limitsOfUsers is K8: limits of users.
+func limitsOfUsers() []Scenario {
+	return []Scenario{
 		{Name: "K8,B16/a user's connections", Run: func(s *S) {
 			u := s.User("u", "", ".*", ".*", ".*")
 			s.HTTP("PUT", "/api/user-limits/"+u+"/max-connections", T{"value": 1})
@@ -116,6 +128,12 @@ func limits() []Scenario {
 			status(s, "PUT", "/api/user-limits/"+u+"/max-cats", T{"value": 5})
 			status(s, "PUT", "/api/user-limits/"+u+"/max-channels", T{"value": "many"})
 		}},
+	}
+}
+
+// vhostsThatGo is K6: virtual hosts that come and go.
+func vhostsThatGo() []Scenario {
+	return []Scenario{
 		{Name: "K6,B15/a virtual host comes and goes", Upgrade: func(line string) string {
 			return strings.Replace(line, "vhost 'v' is down", "vhost 'v' is deleted", 1)
 		}, Source: "rabbit_connection_tracking.erl and rabbit_reader.erl (3.10): is deleted, or is down, whichever the connection hears of first", Run: func(s *S) {
@@ -159,7 +177,7 @@ func limits() []Scenario {
 			s.HTTP("GET", "/api/vhosts/"+v, nil)
 			s.HTTP("DELETE", "/api/vhosts/"+v, nil)
 		}},
-	}...)
+	}
 }
 
 // timeoutSource is where consumer timeouts of 4.3 are.

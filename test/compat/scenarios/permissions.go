@@ -28,6 +28,11 @@ func permissions() []Scenario {
 
 // aboutUsers is what users may do and are.
 func aboutUsers() []Scenario {
+	return slices.Concat(permissionsOfUsers(), neededPermissions(), changedUsers())
+}
+
+// permissionsOfUsers is K10: what users may do.
+func permissionsOfUsers() []Scenario {
 	return []Scenario{
 		{Name: "K10/an expression is found anywhere in a name", Run: func(s *S) {
 			mine, his := s.Name("team-queue"), s.Name("other")
@@ -120,6 +125,12 @@ func aboutUsers() []Scenario {
 			u := s.User("u", "", ".*", ".*", ".*")
 			s.HTTP("PUT", "/api/permissions/"+s.Name("nowhere")+"/"+u, T{"configure": ".*", "write": ".*", "read": ".*"})
 		}},
+	}
+}
+
+// neededPermissions is K11: what an operation needs beside.
+func neededPermissions() []Scenario {
+	return []Scenario{
 		{Name: "K11,E20/a dead-letter exchange needs reading the queue and writing the exchange", Upgrade: accesses(map[string]string{"q": "read", "x": "write", "amq.default": "write"}), Run: func(s *S) {
 			u := s.User("u", "", ".*", "^dlx", "^readable")
 			c := s.Connect(As(u, "secret"))
@@ -167,6 +178,12 @@ func aboutUsers() []Scenario {
 			writer.Confirms(1)
 			ch.Await(b, 1, 0)
 		}},
+	}
+}
+
+// changedUsers is K13 to K15: users that change.
+func changedUsers() []Scenario {
+	return []Scenario{
 		{Name: "K14/permission to publish is revoked", Run: func(s *S) {
 			q := s.Connect().Channel().Queue("q", nil)
 			u := s.User("u", "", "", ".*", "")

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +13,12 @@ import (
 
 // policies is K1 to K5.
 func policies() []Scenario {
-	all := append(livePolicies(), operatorPolicies()...)
-	all = append(all, policiesAndArguments()...)
-	all = append(all, refusedPolicies()...)
-	return append(all, []Scenario{
+	return slices.Concat(livePolicies(), operatorPolicies(), policiesAndArguments(), refusedPolicies(), appliedPolicies(), toldPolicies())
+}
+
+// appliedPolicies is K1: which policy applies.
+func appliedPolicies() []Scenario {
+	return []Scenario{
 		{Name: "K1/the highest priority applies alone", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := s.Name("q")
@@ -90,6 +93,12 @@ func policies() []Scenario {
 				ch.Get(q)
 			}
 		}},
+	}
+}
+
+// toldPolicies is K1: what is told of policies.
+func toldPolicies() []Scenario {
+	return []Scenario{
 		{Name: "K1/what is told of a queue's policies", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := s.Name("q")
@@ -167,7 +176,7 @@ func policies() []Scenario {
 			ch.Await(q+"-a", 1, 0)
 			ch.Await(q+"-b", 2, 0)
 		}},
-	}...)
+	}
 }
 
 // told records what the management API says of a queue's policies.
@@ -184,6 +193,11 @@ func told(s *S, queue string) {
 
 // livePolicies is K4 and K5: what a policy does to a queue that is there.
 func livePolicies() []Scenario {
+	return slices.Concat(livePolicyOfMessages(), livePolicyOfQueues(), changedPolicies())
+}
+
+// livePolicyOfMessages is K4 and K5: times and lengths that a policy brings.
+func livePolicyOfMessages() []Scenario {
 	return []Scenario{
 		{Name: "K5,K4/message-ttl of messages that come", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
@@ -242,6 +256,12 @@ func livePolicies() []Scenario {
 			s.Pause(1200 * time.Millisecond)
 			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: q, Passive: true})
 		}},
+	}
+}
+
+// livePolicyOfQueues is K4 and K5: what else a policy brings.
+func livePolicyOfQueues() []Scenario {
+	return []Scenario{
 		{Name: "K5,K4/dead-letter-exchange and dead-letter-routing-key", Kinds: Everywhere(), Upgrade: upgradeDeaths, Source: deathsSource, Run: func(s *S) {
 			ch := s.Connect().Channel()
 			dead, q := ch.Queue("dead", nil), ch.Queue("q", nil)
@@ -311,6 +331,12 @@ func livePolicies() []Scenario {
 			ch.Await(dead, 1, 0)
 			ch.Get(q)
 		}},
+	}
+}
+
+// changedPolicies is K5: policies that change and go.
+func changedPolicies() []Scenario {
+	return []Scenario{
 		{Name: "K5/a policy that is changed", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)

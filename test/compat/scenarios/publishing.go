@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,12 @@ import (
 
 // publishing is section G: publishing, returns and properties.
 func publishing() []Scenario {
-	return append(append(expirations(), passedThrough()...), []Scenario{
+	return slices.Concat(expirations(), passedThrough(), unroutable(), contents(), senders(), copies())
+}
+
+// unroutable is G1 to G3: messages that have nowhere to go.
+func unroutable() []Scenario {
+	return []Scenario{
 		{Name: "G1,A1/publish to no exchange", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Publish(s.Name("nobody"), "k", P{}, "hello")
@@ -91,6 +97,12 @@ func publishing() []Scenario {
 			ch.PublishWith(&wire.BasicPublish{RoutingKey: ch.Queue("q", nil), Immediate: true}, P{}, "hello")
 			c.Expect()
 		}},
+	}
+}
+
+// contents is G4 to G6: sizes, properties and delivery modes.
+func contents() []Scenario {
+	return []Scenario{
 		{Name: "G4,A1/a message above the limit", Source: "rabbit.schema max_message_size (v4.x): 16 MiB; rabbit_channel.erl check_msg_size/3; 3.10's is 128 MiB", Run: func(s *S) {
 			var ch *Channel
 			s.Silently(func() {
@@ -180,6 +192,12 @@ func publishing() []Scenario {
 			ch.Publish("", ch.Queue("q", nil), P{DeliveryMode: 3}, "hello")
 			ch.Expect()
 		}},
+	}
+}
+
+// senders is G8: user_id.
+func senders() []Scenario {
+	return []Scenario{
 		{Name: "G8/user_id of the user", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -201,6 +219,12 @@ func publishing() []Scenario {
 			ch.Confirms(1)
 			ch.Get(q)
 		}},
+	}
+}
+
+// copies is G9, G14 and G15: CC and BCC, x-death of a publisher, and many messages.
+func copies() []Scenario {
+	return []Scenario{
 		{Name: "G9/CC and BCC are further keys, and BCC is not seen", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			a, b, c := ch.Queue("a", nil), ch.Queue("b", nil), ch.Queue("c", nil)
@@ -277,7 +301,7 @@ func publishing() []Scenario {
 			})
 			s.Record("in order: %v", inOrder)
 		}},
-	}...)
+	}
 }
 
 // expirations are values of the property expiration (G7).

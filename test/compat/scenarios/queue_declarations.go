@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -11,7 +12,12 @@ import (
 
 // queueDeclarations is section E: how queues are declared, E1 to E15 and E36 on.
 func queueDeclarations() []Scenario {
-	return append(inequivalentQueues(), []Scenario{
+	return slices.Concat(inequivalentQueues(), declaredQueues(), exclusiveQueues(), autoDeleteQueues(), queueNames(), queueTypes(), queueLimits())
+}
+
+// declaredQueues is E1 and E2: counts and equivalence.
+func declaredQueues() []Scenario {
+	return []Scenario{
 		{Name: "E1/declare counts ready messages and consumers", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -80,6 +86,12 @@ func queueDeclarations() []Scenario {
 			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Durable: true})
 			ch.Do(&wire.QueueDeclare{Queue: s.Name("q"), Durable: true, Arguments: T{"x-queue-type": "quorum"}})
 		}},
+	}
+}
+
+// exclusiveQueues is E3: exclusive queues.
+func exclusiveQueues() []Scenario {
+	return []Scenario{
 		{Name: "E3,A1/an exclusive queue is its connection's alone", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), Exclusive: true})
 			for _, m := range []wire.Method{
@@ -127,6 +139,12 @@ func queueDeclarations() []Scenario {
 			q := ch.Queue("q", nil)
 			ch.Do(&wire.QueueDeclare{Queue: q, Exclusive: true, Durable: true})
 		}},
+	}
+}
+
+// autoDeleteQueues is E4: auto-delete queues.
+func autoDeleteQueues() []Scenario {
+	return []Scenario{
 		{Name: "E4/an auto-delete queue goes with its last consumer", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			ch.Declare(wire.QueueDeclare{Queue: s.Name("q"), AutoDelete: true})
@@ -164,6 +182,12 @@ func queueDeclarations() []Scenario {
 			ch.Do(&wire.BasicCancel{ConsumerTag: "a"})
 			s.Gone(s.Name("q"))
 		}},
+	}
+}
+
+// queueNames is E7 to E9: names that the server gives or keeps, and the queue declared last.
+func queueNames() []Scenario {
+	return []Scenario{
 		{Name: "E7/the server names a queue", Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Do(&wire.QueueDeclare{Exclusive: true}).Queue()
@@ -239,6 +263,12 @@ func queueDeclarations() []Scenario {
 		{Name: "E9,E10/passive declare of a reserved name that nobody has", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: "amq.mine", Passive: true})
 		}},
+	}
+}
+
+// queueTypes is E10, E14 and E15: passive declares and types.
+func queueTypes() []Scenario {
+	return []Scenario{
 		{Name: "E10/passive declare of nothing", Run: func(s *S) {
 			s.Connect().Channel().Do(&wire.QueueDeclare{Queue: s.Name("q"), Passive: true})
 		}},
@@ -276,6 +306,12 @@ func queueDeclarations() []Scenario {
 			ch.Get(q)
 			ch.Get(q)
 		}},
+	}
+}
+
+// queueLimits is E36: limits of queues.
+func queueLimits() []Scenario {
+	return []Scenario{
 		{Name: "E36/a limit of queues in a virtual host", Kinds: Everywhere(), Run: func(s *S) {
 			v := s.VHost("v")
 			ch := s.Connect(VHost(v)).Channel()
@@ -297,7 +333,7 @@ func queueDeclarations() []Scenario {
 			s.HTTP("DELETE", "/api/vhost-limits/"+v+"/max-queues", nil)
 			ch.Declare(wire.QueueDeclare{Queue: "one"})
 		}},
-	}...)
+	}
 }
 
 // inequivalentQueues are redeclarations that differ in one thing (E2).

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/wire"
@@ -16,7 +17,12 @@ const repliesTagged = "rabbit_channel.erl, handle_deliver0/4 and record_sent/8 (
 
 // replies is section M: direct reply-to.
 func replies() []Scenario {
-	return append(replyErrors(), []Scenario{
+	return slices.Concat(replyErrors(), answers(), namesOfReplies(), replyQueues(), lostReplies())
+}
+
+// answers is M2: requests and replies.
+func answers() []Scenario {
+	return []Scenario{
 		{Name: "M2,G11/a request and its reply", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
@@ -110,6 +116,12 @@ func replies() []Scenario {
 			server.Publish("", to, P{}, strings.Repeat("x", 300_000))
 			client.Expect()
 		}},
+	}
+}
+
+// namesOfReplies is M2: the names that consumers and requests may have.
+func namesOfReplies() []Scenario {
+	return []Scenario{
 		{Name: "M2/a reply-to of the client's own stays", Kinds: Everywhere(), Run: func(s *S) {
 			ch := s.Connect().Channel()
 			q := ch.Queue("q", nil)
@@ -165,6 +177,12 @@ func replies() []Scenario {
 			server.Publish("", to, P{}, "answer")
 			client.Expect()
 		}},
+	}
+}
+
+// replyQueues is M3: what reply queues are to declares.
+func replyQueues() []Scenario {
+	return []Scenario{
 		{Name: "M3/a reply queue that is there", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
@@ -197,6 +215,12 @@ func replies() []Scenario {
 			client, _ := asker(s)
 			client.Do(&wire.QueueDeclare{Queue: replyTo, Passive: true})
 		}},
+	}
+}
+
+// lostReplies is M4: replies that nobody waits for.
+func lostReplies() []Scenario {
+	return []Scenario{
 		{Name: "M4/a reply to a channel that is gone is dropped", Kinds: Everywhere(), Run: func(s *S) {
 			client, q := asker(s)
 			ask(client, q, "question")
@@ -267,7 +291,7 @@ func replies() []Scenario {
 			server.Publish("", replyTo+".g2dkABByYWJiaXRAbG9jYWxob3N0AAAAAAAAAAAAAAAA.bm9ib2R5", P{}, "answer")
 			server.Confirms(1)
 		}},
-	}...)
+	}
 }
 
 // replyErrors are what clients of direct reply-to may do wrong.

@@ -27,6 +27,7 @@ type Ledger struct {
 	epoch    uint32    // of the consumer's latest connection
 	lost     time.Time // when a consumer last lost its connection
 	gap      gap
+	line     time.Time     // zero: none was drawn
 	changed  chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -40,6 +41,7 @@ type Count struct {
 	Redelivered int // deliveries of one seen before
 	Late        int // first seen out of order, flagged, after a consumer's connection was lost with deliveries on the way
 	Missing     int // confirmed and not delivered yet
+	Beyond      int // confirmed, of those sent since the line was drawn
 	Connected   int // connections that consumers made
 	Cancelled   int // consumers that the broker cancelled
 }
@@ -99,10 +101,21 @@ func (l *Ledger) confirmed(id ID, ack bool, at time.Time) {
 	}
 	r.confirmed = true
 	l.count.Confirmed++
+	if !l.line.IsZero() && r.sent.After(l.line) {
+		l.count.Beyond++
+	}
 	if r.seen == 0 {
 		l.count.Missing++
 	}
 	l.gap.confirm(at)
+}
+
+// DrawLine makes Beyond count what is sent from now on: the confirm of what was
+// sent before may be on its way.
+func (l *Ledger) DrawLine() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line, l.count.Beyond = time.Now(), 0
 }
 
 // unknown notes that n messages were on the way when a connection was lost.

@@ -99,3 +99,19 @@ func TestLongestGapCountsTheLastSilence(t *testing.T) {
 		t.Errorf("LongestGap: %v, want 3s", got)
 	}
 }
+
+func TestConfirmsBeyondTheLine(t *testing.T) {
+	l := NewLedger()
+	s := l.begin()
+	early := l.sending(s)
+	l.DrawLine()
+	late := l.sending(s)
+	l.confirmed(early, true, time.Now())
+	if c := l.Count(); c.Beyond != 0 || c.Confirmed != 1 {
+		t.Errorf("after the confirm of a message from before the line: %+v", c)
+	}
+	l.confirmed(late, true, time.Now())
+	if c := l.Count(); c.Beyond != 1 {
+		t.Errorf("after the confirm of a message from behind the line: %+v", c)
+	}
+}
