@@ -37,6 +37,8 @@ func proofs() []proof {
 		{"backlog", "10,000,000 messages in one queue, then drained in order: memory, disk, drain rate, start (-n: millions)", 2 * time.Hour, backlog},
 		{"churn", "100 GiB through a queue behind one message that is never acknowledged: disk (-n: GiB)", 2 * time.Hour, churn},
 		{"returning", "a node is away for hundreds of MiB: it returns by a snapshot with its bodies, and serves them", 10 * time.Minute, returning},
+		{"corruption", "a flipped bit in a leader's log, a leader's disk that hangs: nothing wrong is delivered, others take over, the replica is made anew", 10 * time.Minute, corruption},
+		{"declare", "1,000,000 queues declared and deleted: memory, disk and open files stay (-n: hundreds of thousands)", 2 * time.Hour, churnDefinitions},
 		{"garbage", "random bytes, mutated frames and wrong fields against a live node", 5 * time.Minute, garbage},
 		{"flood", "publishers and consumers that take nothing back: each node's memory stays within its budgets", 15 * time.Minute, flood},
 		{"elastic", "3 to 5 to 3 nodes, a replaced disk and rolling restarts under 2,000 confirmed msg/s: nothing lost, no gap above 2 s", 30 * time.Minute, elastic},
@@ -99,7 +101,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if len(names) == 0 {
 		for _, p := range proofs() {
-			r.printf("%-9s %s", p.name, p.what)
+			r.printf("%-10s %s", p.name, p.what)
 		}
 		return nil
 	}
