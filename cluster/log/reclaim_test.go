@@ -405,3 +405,36 @@ func TestEntriesAreKeptWhole(t *testing.T) {
 		l.mustEnd(t)
 	})
 }
+
+// What Raft has not released is kept, dead or not, in segments that are otherwise dead.
+func TestUnreleasedEntriesAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New(1)
+		cfg := small
+		cfg.Thin, cfg.CacheBytes = thin, 1
+		l := start(t, disk, dir, cfg)
+		dead := newLiveSet()
+		l.Group(1).SetLive(dead)
+		l.Group(2).SetLive(dead)
+		for i := range uint64(600) {
+			store(t, l.Log, 1, entries(1, i+1, i+1, 1, 1000))
+			if i%10 == 0 {
+				store(t, l.Log, 2, entries(2, i/10+1, i/10+1, 1, 50))
+			}
+		}
+		if err := errors.Join(l.Group(1).DeleteRange(1, 590), l.Group(2).DeleteRange(1, 7)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if st := l.Stats(); st.Reclaimed < 5 {
+			t.Fatalf("%+v", st)
+		}
+		for range 2 {
+			wantLog(t, l.Log, 2, entries(2, 8, 60, 1, 50))
+			wantLog(t, l.Log, 1, entries(1, 591, 600, 1, 1000))
+			l.mustEnd(t)
+			l = start(t, disk, dir, cfg)
+		}
+		l.mustEnd(t)
+	})
+}
