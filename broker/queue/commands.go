@@ -14,7 +14,7 @@ type Entry struct {
 }
 
 // Command is one of Publish, Settle, Requeue, DeadLettered, Configure, Held, Seal,
-// Unseal, Forget, Purge and Mark.
+// Unseal, Forget, Purge, Mark and Level.
 type Command interface{ command() }
 
 // Publish appends the messages of a publish batch to their queues.
@@ -114,6 +114,10 @@ type Mark struct {
 	Term  uint64
 }
 
+// Level turns a level on (broker/level): what follows in the log is applied at it. It concerns no
+// queue. The answer's Count is the level that is on now.
+type Level struct{ Level uint64 }
+
 func (Publish) command()      {}
 func (Settle) command()       {}
 func (Requeue) command()      {}
@@ -125,3 +129,4 @@ func (Unseal) command()       {}
 func (Forget) command()       {}
 func (Purge) command()        {}
 func (Mark) command()         {}
+func (Level) command()        {}

@@ -3,6 +3,8 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/warrenmq/warren/broker/level"
 )
 
 // A control batch is version, kind = 2, count u32, and so many commands. Widths are fixed
@@ -19,6 +21,7 @@ import (
 //	unseal    8, queue u64
 //	dead-lettered 9, queue u64, ranges
 //	held      10, queue u64, messages u64, bytes u64
+//	level     11, level u64
 //
 // Ranges are a count u32 and for each range gap u16, extent u16: First less the Last before
 // it, and Last less First. What does not fit stands behind a gap of 0xffff as First u64, Last u64.
@@ -33,6 +36,7 @@ const (
 	tagUnseal
 	tagDeadLettered
 	tagHeld
+	tagLevel
 
 	commandBytes = 1 + 8 // the least
 	rangeBytes   = 4
@@ -82,6 +86,8 @@ func appendCommand(dst []byte, c Command) []byte {
 		return binary.LittleEndian.AppendUint64(dst, c.Term)
 	case Unseal:
 		return appendTag(dst, tagUnseal, c.Queue)
+	case Level:
+		return appendTag(dst, tagLevel, ID(c.Level))
 	default:
 		panic(fmt.Sprintf("queue: %T in a control batch", c))
 	}
@@ -148,7 +154,8 @@ func (r *reader) ranges() []Range {
 }
 
 // Decode reads a batch. A publish batch gives one Publish, which reads more of the batch when it
-// is applied. Nothing else of the result points into batch.
+// is applied. Nothing else of the result points into batch. A batch that turns a level on that this
+// build does not know is level.ErrUnknown.
 func Decode(batch []byte) ([]Command, error) {
 	kind, err := kindOf(batch)
 	switch {
@@ -210,6 +217,11 @@ func (r *reader) command() (Command, error) {
 		c = DeadLettered{Queue: q, Ranges: r.ranges()}
 	case tagHeld:
 		c = Held{Queue: q, Messages: r.u64(), Bytes: r.u64()}
+	case tagLevel:
+		c = Level{Level: uint64(q)}
+		if err := level.Check("a log entry", uint64(q), level.Known); err != nil {
+			return nil, err // and what follows it may be of any kind
+		}
 	default:
 		return nil, fmt.Errorf("%w: command %d", ErrMalformed, tag)
 	}

@@ -17,7 +17,7 @@ type Frozen struct {
 
 // Freeze begins a snapshot of the state as it is. The one before must have ended.
 func (s *State) Freeze() *Frozen {
-	f := &Frozen{state: s, head: s.appendSessions([]byte{snapshotVersion}), ids: s.ids()}
+	f := &Frozen{state: s, head: s.appendHead(nil), ids: s.ids()}
 	f.parts = make([][]byte, len(f.ids))
 	f.head = binary.AppendUvarint(f.head, uint64(len(f.ids)))
 	s.frozen = f

@@ -6,6 +6,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/broker/level"
 )
 
 func seedBatches() [][]byte {
@@ -25,7 +27,7 @@ func seedBatches() [][]byte {
 			Settle{1, Ack, []Range{{1, 100}, {102, 102}, {5, 4}, {0, math.MaxUint64}}, 1000},
 			Requeue{1, true, []Range{{101, 101}}}, Seal{1, true, []Range{{7, 9}}}, Unseal{1},
 			Purge{1, 200, []Range{{101, 101}}}, Mark{1, 4096, 7}, Forget{1},
-			Settle{1, Expire, []Range{{1, 9}}, UnknownBytes}, DeadLettered{1, []Range{{1, 2}, {9, 9}}}, Held{1, 7, 700}),
+			Settle{1, Expire, []Range{{1, 9}}, UnknownBytes}, DeadLettered{1, []Range{{1, 2}, {9, 9}}}, Held{1, 7, 700}, Level{level.First}),
 	}
 }
 
@@ -72,7 +74,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		cs, err := Decode(in)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) && !errors.Is(err, level.ErrUnknown) {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			return
@@ -152,7 +154,7 @@ func FuzzRestore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		s, err := RestoreState(in)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrVersion) && !errors.Is(err, level.ErrUnknown) {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			return

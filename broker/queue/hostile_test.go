@@ -67,6 +67,7 @@ func hostileBatches(t testing.TB) map[string][]byte {
 		"many requeues of nothing":        many(n, command(tagRequeue, le32(0), le32(0))),
 		"many dead letters of nothing":    many(n, command(tagDeadLettered, le32(0))),
 		"many held":                       many(n, command(tagHeld, le64(1), le64(1))),
+		"many levels":                     many(n, command(tagLevel)),
 		"many purges of nothing":          many(n, command(tagPurge, le64(0), le32(0))),
 		"many empty configures":           many(n, command(tagConfigure, le32(0), le32(0), le32(0))),
 		"many configures with names":      many(n, command(tagConfigure, le32(2), []byte("vh"), le32(2), []byte("qn"), le32(0))),

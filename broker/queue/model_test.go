@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/warrenmq/warren/broker/level"
 )
 
 // model is the naive queue group: every message by itself.
 type model struct {
 	queues   map[ID]*modelQueue
 	sessions map[uint64]progress
+	level    uint64
 }
 
 type modelQueue struct {
@@ -42,7 +45,7 @@ type modelMessage struct {
 }
 
 func newModel() *model {
-	return &model{queues: map[ID]*modelQueue{}, sessions: map[uint64]progress{}}
+	return &model{queues: map[ID]*modelQueue{}, sessions: map[uint64]progress{}, level: level.First}
 }
 
 // queue is made when it is not there.
@@ -262,6 +265,9 @@ func (m *model) apply(c Command, at time.Time) Answer {
 		return Answer{Status: NoQueue}
 	}
 	switch c := c.(type) {
+	case Level:
+		m.level = max(m.level, c.Level)
+		return Answer{Status: Applied, Count: m.level}
 	case Configure:
 		m.queue(c.Queue).settings = c.Settings
 		return Answer{Status: Applied}

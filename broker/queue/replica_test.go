@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/warrenmq/warren/broker/level"
 )
 
 // script draws commands for a handful of queues.
@@ -110,6 +112,8 @@ func (s *script) command() Command {
 			c.Ranges = append(c.Ranges, Range{first, first + rapid.Uint64Range(0, 8).Draw(s.t, "extent")})
 		}
 		return c
+	case 16:
+		return Level{Level: rapid.Uint64Range(level.First, level.Known).Draw(s.t, "level")}
 	case 15:
 		return Held{Queue: id, Messages: rapid.Uint64Range(0, 20).Draw(s.t, "messages"), Bytes: rapid.Uint64Range(0, 300).Draw(s.t, "bytes")}
 	}

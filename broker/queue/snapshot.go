@@ -12,7 +12,7 @@ import (
 // A snapshot is the whole state but the bodies; equal states have equal snapshots. uv is a
 // minimal unsigned varint, fixed-width numbers are little-endian:
 //
-//	version u8 = 1
+//	version u8 = 1, level uv, then what levels add to the state (trial_level2.go)
 //	sessions uv, by incarnation: incarnation u64, epoch uv, seq uv, batches with refusals uv
 //	batch with refusals: seq uv, ordinals uv, each uv, sealed queues uv, each uv
 //	queues uv, by id: id uv as the step from the one before, settings, sealed u8, next uv,
@@ -49,7 +49,7 @@ const (
 
 // AppendSnapshot appends the state to dst.
 func (s *State) AppendSnapshot(dst []byte) []byte {
-	dst = s.appendSessions(append(dst, snapshotVersion))
+	dst = s.appendHead(dst)
 	ids := s.ids()
 	dst = binary.AppendUvarint(dst, uint64(len(ids)))
 	before := ID(0)
@@ -64,7 +64,7 @@ func (s *State) AppendSnapshot(dst []byte) []byte {
 // Hash is equal for equal states: replicas that applied the same entries compare it.
 func (s *State) Hash() uint64 {
 	h := fnv.New64a()
-	buf := s.appendSessions(nil)
+	buf := s.appendHead(nil)
 	h.Write(buf)
 	for _, id := range s.ids() {
 		buf = binary.AppendUvarint(buf[:0], uint64(id))
@@ -216,7 +216,8 @@ func appendColumn[T number](dst []byte, flags *byte, flag byte, c column[T], r *
 
 func (x *extra) settledAt(o uint32) bool { return x.settled != nil && x.settled.has(o) }
 
-// RestoreState reads what AppendSnapshot wrote, and refuses anything else.
+// RestoreState reads what AppendSnapshot wrote, and refuses anything else: with level.ErrUnknown what
+// a build wrote that knows more levels than this one.
 func RestoreState(snapshot []byte) (*State, error) {
 	r := reader{b: snapshot}
 	switch v := r.u8(); {
@@ -226,6 +227,9 @@ func RestoreState(snapshot []byte) (*State, error) {
 		return nil, malformed("snapshot version 0")
 	}
 	s := NewState()
+	if err := s.restoreLevel(&r); err != nil {
+		return nil, err
+	}
 	if err := s.restoreSessions(&r); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"maps"
 	"slices"
+
+	"github.com/warrenmq/warren/broker/level"
 )
 
 // State is the state machine of one group: its queues and its publishing sessions. It is
@@ -16,6 +18,8 @@ import (
 type State struct {
 	queues   map[ID]*Queue
 	sessions map[uint64]progress // by incarnation
+	level    uint64              // that the log has turned on
+	trial    trial
 
 	frozen *Frozen // the snapshot that is being encoded; nil: none
 
@@ -70,7 +74,7 @@ func (p *progress) advance(seq uint64, ordinals []uint32, sealed []ID) {
 
 // NewState is a group before its first entry.
 func NewState() *State {
-	return &State{queues: make(map[ID]*Queue), sessions: make(map[uint64]progress)}
+	return &State{queues: make(map[ID]*Queue), sessions: make(map[uint64]progress), level: level.First}
 }
 
 // Apply moves the group one log entry forward. It is a pure function of the state and the
@@ -110,6 +114,8 @@ func (s *State) apply(m moment, c Command) Answer {
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.forget(q) })
 	case Purge:
 		return s.on(c.Queue, func(q *Queue) uint64 { return s.purge(q, c) })
+	case Level:
+		return s.raise(c)
 	case Mark:
 		return s.on(c.Queue, func(q *Queue) uint64 { q.markTo(m, c); return 0 })
 	default:
@@ -186,6 +192,9 @@ func (s *State) publish(m moment, c Publish) Answer {
 	slices.Sort(sealed)   // sections may share queues
 	sealed = slices.Compact(sealed)
 	p.advance(c.Seq, refused, sealed)
+	if s.level >= trialLevel {
+		s.trial.published()
+	}
 	s.sessions[c.Session.Incarnation] = p
 	return Answer{Status: Applied, Seq: p.seq, Refused: slices.Clone(refused), Sealed: slices.Clone(sealed)}
 }

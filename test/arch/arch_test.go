@@ -19,7 +19,8 @@ const module = "github.com/warrenmq/warren/"
 var mayImport = map[string][]string{
 	"proto":           {},
 	"broker/wire":     {},
-	"broker/queue":    {},
+	"broker/level":    {},
+	"broker/queue":    {"broker/level"},
 	"broker/auth":     {"broker/pattern", "broker/wire"},
 	"broker/pattern":  {},
 	"broker/topology": {"broker/queue", "broker/policy"},
@@ -35,7 +36,7 @@ var mayImport = map[string][]string{
 	"cluster/membership": {"cluster/membership", "cluster/security"},
 	"cluster/placement":  {},
 	"cluster": {
-		"cluster", "proto", "broker/topology", "broker/queue", "broker/policy", "broker/auth", "broker/leader",
+		"cluster", "proto", "broker/topology", "broker/queue", "broker/policy", "broker/auth", "broker/leader", "broker/level",
 	},
 	"cmd":  {"cmd", "cluster", "broker"},
 	"test": {"test", "cmd", "cluster", "broker"},
