@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/queue"
 )
 
@@ -19,12 +20,14 @@ type fsm struct {
 	applied func(group uint64, touched []queue.ID)
 	growth  *growth
 	damaged func(error) // must not block
+	unknown func(error) // likewise: a newer build is needed
 	refused error       // why the last Restore failed: of Raft's goroutine that restores
 
 	mu      sync.Mutex
 	state   *queue.State
 	last    uint64 // the entry that was applied last: of those that Raft hands on
 	awaited awaited
+	halted  error // level.ErrUnknown: nothing is applied any more
 }
 
 // awaited are entries that have unsettled messages by a state that was restored,
@@ -36,8 +39,8 @@ type awaited struct {
 	entries   []uint64
 }
 
-func newFSM(group uint64, entries Entries, g *growth, applied func(uint64, []queue.ID), damaged func(error)) *fsm {
-	return &fsm{group: group, entries: entries, growth: g, applied: applied, damaged: damaged, state: queue.NewState()}
+func newFSM(group uint64, entries Entries, g *growth, applied func(uint64, []queue.ID), damaged, unknown func(error)) *fsm {
+	return &fsm{group: group, entries: entries, growth: g, applied: applied, damaged: damaged, unknown: unknown, state: queue.NewState()}
 }
 
 func (f *fsm) locked(look func(*queue.State)) {
@@ -49,22 +52,27 @@ func (f *fsm) locked(look func(*queue.State)) {
 // Apply applies one entry.
 func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies entries in order; each answer is a []queue.Answer.
+// ApplyBatch applies entries in order; each answer is a []queue.Answer, or the error that says
+// why nothing is applied.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	answers := make([]any, len(logs))
 	var touched []queue.ID
 	f.mu.Lock()
 	for i, l := range logs {
+		if f.halted != nil {
+			answers[i] = f.halted
+			continue
+		}
+		commands, err := f.decode(l)
+		if err != nil {
+			f.halt(fmt.Errorf("entry %d: %w", l.Index, err))
+			answers[i] = f.halted
+			continue
+		}
 		f.last = l.Index
 		f.growth.add(l.Index, len(l.Data))
 		if l.Type != raft.LogCommand {
 			continue
-		}
-		commands, err := queue.Decode(l.Data)
-		if err != nil {
-			// Every replica has this entry: going on without it would make them differ
-			// from those of a version that can read it.
-			panic(fmt.Sprintf("group %d: entry %d: %v", f.group, l.Index, err))
 		}
 		list, changed := f.state.Apply(queue.Entry{Index: l.Index, Term: l.Term, AppendedAt: l.AppendedAt, Commands: commands})
 		answers[i] = list
@@ -82,10 +90,33 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	return answers
 }
 
+// decode reads an entry; the error is level.ErrUnknown.
+func (f *fsm) decode(l *raft.Log) ([]queue.Command, error) {
+	if l.Type != raft.LogCommand {
+		return nil, nil
+	}
+	commands, err := queue.Decode(l.Data)
+	if err != nil && !errors.Is(err, level.ErrUnknown) {
+		// Every replica has this entry: going on without it would make them differ
+		// from those of a version that can read it.
+		panic(fmt.Sprintf("group %d: entry %d: %v", f.group, l.Index, err))
+	}
+	return commands, err
+}
+
+// halt stops applying, for good: the state stays what it was before the entry or snapshot of a
+// newer build, which finds all of it in the log. The caller holds mu.
+func (f *fsm) halt(err error) {
+	if f.halted == nil {
+		f.halted = fmt.Errorf("group %d: %w", f.group, err)
+		f.unknown(f.halted)
+	}
+}
+
 // arrived looks whether what is awaited has been settled, once it must have been.
 // The caller holds mu.
 func (f *fsm) arrived() error {
-	if f.awaited.settledBy == 0 || f.last < f.awaited.settledBy {
+	if f.halted != nil || f.awaited.settledBy == 0 || f.last < f.awaited.settledBy {
 		return nil
 	}
 	return f.complete()
@@ -95,6 +126,9 @@ func (f *fsm) arrived() error {
 func (f *fsm) caughtUp() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.halted != nil {
+		return f.halted
+	}
 	return f.complete()
 }
 
@@ -152,6 +186,9 @@ var errSnapshot = errors.New("unreadable snapshot")
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.halted != nil {
+		return nil, f.halted // Raft counts what is not applied
+	}
 	return &snapshot{fsm: f, frozen: f.state.Freeze(), last: f.last, at: f.growth.now()}, nil
 }
 
@@ -160,6 +197,11 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
 	f.refused = f.restore(r)
+	if errors.Is(f.refused, level.ErrUnknown) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.halt(f.refused)
+	}
 	return f.refused
 }
 

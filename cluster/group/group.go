@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/warrenmq/warren/broker/leader"
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/queue"
 )
 
@@ -151,11 +152,14 @@ func (p proposal) settle() {
 	err := p.future.Error()
 	switch {
 	case err == nil:
-		answers, ok := p.future.Response().([]queue.Answer)
-		if !ok {
-			panic(fmt.Sprintf("group: the state machine answered a %T", p.future.Response()))
+		switch r := p.future.Response().(type) {
+		case []queue.Answer:
+			p.done(r, nil)
+		case error: // committed, and applied by others
+			p.done(nil, fmt.Errorf("%w: %w", leader.ErrUnavailable, r))
+		default:
+			panic(fmt.Sprintf("group: the state machine answered a %T", r))
 		}
-		p.done(answers, nil)
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		p.done(nil, fmt.Errorf("%w: %w", leader.ErrNotLeading, err))
 	default: // leadership lost on the way, shutdown, timeout: it may be committed or not
@@ -186,6 +190,7 @@ type Status struct {
 	Term     uint64
 	Last     uint64
 	Applied  uint64
+	Level    uint64   // that its log has turned on
 	Replicas []string // voters
 	Learners []string // non-voters
 }
@@ -196,6 +201,7 @@ func (g *Group) Status() Status {
 		ID: g.id, State: g.raft.State().String(), Leader: g.Leader(),
 		Term: g.raft.CurrentTerm(), Last: g.raft.LastIndex(), Applied: g.raft.AppliedIndex(),
 	}
+	g.fsm.locked(func(state *queue.State) { s.Level = state.Level() })
 	if conf := g.raft.GetConfiguration(); conf.Error() == nil {
 		for _, srv := range conf.Configuration().Servers {
 			if srv.Suffrage == raft.Voter {
@@ -263,7 +269,10 @@ func (g *Group) lead(ctx context.Context) {
 		case <-time.After(barrierPause):
 		}
 	}
-	if err := g.fsm.caughtUp(); err != nil {
+	switch err := g.fsm.caughtUp(); {
+	case errors.Is(err, level.ErrUnknown):
+		return // it is being closed
+	case err != nil:
 		g.fsm.damaged(err)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/cluster/log"
 	"github.com/warrenmq/warren/cluster/peer"
@@ -110,6 +111,7 @@ type Host struct {
 	opening map[uint64]bool
 	leaving map[uint64]*leaving // replicas that are given up
 	gone    map[uint64]bool     // there is nothing of these groups here
+	unknown map[uint64]error    // replicas that need a newer build
 	ctx     context.Context     // of Run; nil before
 	lives   sync.WaitGroup
 	moving  sync.Mutex // one transfer of leadership at a time
@@ -144,7 +146,7 @@ func NewHost(cfg Config) (*Host, error) {
 	return &Host{
 		cfg: cfg, logger: cfg.Logger,
 		groups: make(map[uint64]*Group), opening: make(map[uint64]bool),
-		leaving: make(map[uint64]*leaving), gone: make(map[uint64]bool),
+		leaving: make(map[uint64]*leaving), gone: make(map[uint64]bool), unknown: make(map[uint64]error),
 	}, nil
 }
 
@@ -226,6 +228,10 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 		defer h.mu.Unlock()
 		return nil
 	}
+	if err := h.unknown[id]; err != nil {
+		defer h.mu.Unlock()
+		return err
+	}
 	delete(h.gone, id)
 	h.opening[id] = true
 	h.mu.Unlock()
@@ -244,6 +250,10 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 		h.mu.Unlock()
 		return errors.Join(h.ctx.Err(), g.stop())
 	}
+	if err := h.unknown[id]; err != nil { // it has come that far already
+		h.mu.Unlock()
+		return errors.Join(err, g.stop())
+	}
 	defer h.mu.Unlock()
 	h.groups[id] = g
 	g.transport.Yield(h.yields)
@@ -251,6 +261,18 @@ func (h *Host) Ensure(id uint64, initial []string) error {
 		h.live(g)
 	}
 	return nil
+}
+
+// close stops a replica whose log or snapshot needs a newer build: what is kept of it stays as
+// it is, for that.
+func (h *Host) close(id uint64, cause error) {
+	h.mu.Lock()
+	h.unknown[id] = cause
+	h.mu.Unlock()
+	h.logger.Error("a queue group's replica on this node stops: this build is too old for it", "group", id, "error", cause)
+	if err := h.Retire(id); err != nil {
+		h.logger.Error("a replica did not stop in good order", "group", id, "error", err)
+	}
 }
 
 // live lets g run until it is stopped or retired: when the host ends, it leads until
@@ -312,7 +334,7 @@ func (h *Host) open(id uint64, initial []string) (*Group, error) {
 		closed:    make(chan struct{}),
 	}
 	g.growth = newGrowth(h.cfg.SnapshotLimits, g.trail)
-	g.fsm = newFSM(id, entries, g.growth, h.cfg.Applied, func(err error) { go h.Rebuild(id, err) })
+	g.fsm = newFSM(id, entries, g.growth, h.cfg.Applied, func(err error) { go h.Rebuild(id, err) }, func(err error) { go h.close(id, err) })
 	if err := g.prepare(snapshots, initial); err != nil {
 		return nil, err
 	}
@@ -335,6 +357,8 @@ func (g *Group) start(conf *raft.Config, snapshots raft.SnapshotStore) (err erro
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errDamaged, p)
+		} else if err != nil && errors.Is(g.fsm.refused, level.ErrUnknown) {
+			err = g.fsm.refused // nothing is wrong with it
 		} else if err != nil && g.fsm.refused != nil {
 			err = fmt.Errorf("%w: %w: %w", errDamaged, err, g.fsm.refused)
 		}

@@ -166,6 +166,7 @@ func (h *Host) leave(id uint64, l *leaving) {
 		h.mu.Lock()
 		reopen := l.reopen
 		delete(h.leaving, id)
+		delete(h.unknown, id)
 		h.gone[id] = !reopen
 		h.mu.Unlock()
 		if !reopen {

@@ -16,7 +16,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	const messages, batch = 10_000_000, 64
 	for _, queues := range []int{1, 20_000} {
 		b.Run(fmt.Sprintf("queues=%d", queues), func(b *testing.B) {
-			f := newFSM(theGroup, entries{}, newGrowth(SnapshotLimits{}.withDefaults(), func(uint64, uint64) {}), func(uint64, []queue.ID) {}, nil)
+			f := newFSM(theGroup, entries{}, newGrowth(SnapshotLimits{}.withDefaults(), func(uint64, uint64) {}), func(uint64, []queue.ID) {}, nil, nil)
 			index := uint64(0)
 			apply := func(data []byte) {
 				index++

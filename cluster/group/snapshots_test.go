@@ -317,7 +317,7 @@ func TestStateWithoutItsBodiesIsRefused(t *testing.T) {
 		taken.Release()
 		restore := func(settledBy uint64) (*fsm, error) {
 			broken := make(chan error, 1)
-			other := newFSM(theGroup, entries, newGrowth(SnapshotLimits{}.withDefaults(), func(uint64, uint64) {}), func(uint64, []queue.ID) {}, func(err error) { broken <- err })
+			other := newFSM(theGroup, entries, newGrowth(SnapshotLimits{}.withDefaults(), func(uint64, uint64) {}), func(uint64, []queue.ID) {}, func(err error) { broken <- err }, nil)
 			other.await(settledBy)
 			return other, other.Restore(reader(state.Bytes()))
 		}
