@@ -24,6 +24,7 @@ type Meta interface {
 	Apply(ctx context.Context, c topology.Command) (topology.Result, error)
 	Groups() []meta.GroupInfo
 	Nodes() []meta.Node
+	Level() uint64
 }
 
 // TransientGroup is the number under which a node's own transient queues are

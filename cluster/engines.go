@@ -60,6 +60,15 @@ func (e *Engines) Applied(group uint64, touched []queue.ID) {
 	}
 }
 
+// Raised tells the groups that are led here that the cluster may have another level.
+func (e *Engines) Raised() {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, r := range e.running {
+		r.reconciler.rouse()
+	}
+}
+
 // Led lists the replicated groups that are led here.
 func (e *Engines) Led() []uint64 {
 	e.mu.RLock()

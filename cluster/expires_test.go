@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/edge"
@@ -22,6 +23,7 @@ func (m definedHere) Apply(_ context.Context, c topology.Command) (topology.Resu
 func (definedHere) Current(context.Context) error { return nil }
 func (definedHere) Groups() []meta.GroupInfo      { return nil }
 func (definedHere) Nodes() []meta.Node            { return nil }
+func (definedHere) Level() uint64                 { return level.First }
 
 func TestAQueueThatExpiresOutlivesItsLastConsumer(t *testing.T) {
 	m := definedHere{topology.New()}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,7 +19,8 @@ const reconcileEvery = 5 * time.Second
 
 // reconciler keeps the queues of one group, where it is led, what the
 // definitions say they are: it makes those that are missing, drops those that
-// were deleted, and opens those whose deletion did not come about.
+// were deleted, and opens those whose deletion did not come about. It also turns the
+// cluster's level on in the group.
 type reconciler struct {
 	group  uint64
 	self   leader.EdgeID
@@ -99,7 +101,7 @@ func (r *reconciler) pass(ctx context.Context) error {
 	if all {
 		p = r.differences(time.Now())
 	}
-	var errs []error
+	errs := []error{r.raise(ctx)}
 	for _, id := range p.forget {
 		errs = append(errs, r.engine.Forget(ctx, id))
 	}
@@ -110,6 +112,28 @@ func (r *reconciler) pass(ctx context.Context) error {
 		errs = append(errs, r.engine.Unseal(ctx, id))
 	}
 	return errors.Join(errs...)
+}
+
+// raise turns on in the group what is turned on in the cluster. Every replica is on a node that
+// knows the level, or will not apply it.
+func (r *reconciler) raise(ctx context.Context) error {
+	want, have := r.meta.Level(), uint64(0)
+	r.log.Locked(func(s *queue.State) { have = s.Level() })
+	if have >= want {
+		return nil
+	}
+	done := make(chan error, 1)
+	r.log.Propose(queue.EncodeCommands(queue.Level{Level: want}), func(_ []queue.Answer, err error) { done <- err })
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("raise the level to %d: %w", want, err)
+		}
+		r.logger.Info("the level of a group is raised", "group", r.group, "from", have, "to", want)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // changes compares the queues that were heard of.

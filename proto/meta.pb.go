@@ -382,6 +382,7 @@ type MetaJoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`         // of the registration in the log
 	Forgotten     bool                   `protobuf:"varint,2,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // refused for ever: the cluster has forgotten the server
+	Level         uint64                 `protobuf:"varint,3,opt,name=level,proto3" json:"level,omitempty"`         // refused: the cluster is at this level, which the node's build does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,6 +429,13 @@ func (x *MetaJoinResponse) GetForgotten() bool {
 		return x.Forgotten
 	}
 	return false
+}
+
+func (x *MetaJoinResponse) GetLevel() uint64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 type MetaForwardRequest struct {
@@ -911,6 +919,7 @@ type MetaCommand struct {
 	//	*MetaCommand_End
 	//	*MetaCommand_Forget
 	//	*MetaCommand_Maintain
+	//	*MetaCommand_Raise
 	Body          isMetaCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1113,6 +1122,15 @@ func (x *MetaCommand) GetMaintain() *MetaMaintain {
 	return nil
 }
 
+func (x *MetaCommand) GetRaise() uint64 {
+	if x != nil {
+		if x, ok := x.Body.(*MetaCommand_Raise); ok {
+			return x.Raise
+		}
+	}
+	return 0
+}
+
 type isMetaCommand_Body interface {
 	isMetaCommand_Body()
 }
@@ -1185,6 +1203,10 @@ type MetaCommand_Maintain struct {
 	Maintain *MetaMaintain `protobuf:"bytes,18,opt,name=maintain,proto3,oneof"`
 }
 
+type MetaCommand_Raise struct {
+	Raise uint64 `protobuf:"varint,19,opt,name=raise,proto3,oneof"` // the cluster's level
+}
+
 func (*MetaCommand_Topology) isMetaCommand_Body() {}
 
 func (*MetaCommand_Form) isMetaCommand_Body() {}
@@ -1218,6 +1240,8 @@ func (*MetaCommand_End) isMetaCommand_Body() {}
 func (*MetaCommand_Forget) isMetaCommand_Body() {}
 
 func (*MetaCommand_Maintain) isMetaCommand_Body() {}
+
+func (*MetaCommand_Raise) isMetaCommand_Body() {}
 
 // MetaForm is the first command of a cluster.
 type MetaForm struct {
@@ -1452,6 +1476,7 @@ type MetaNode struct {
 	Since         uint64 `protobuf:"varint,9,opt,name=since,proto3" json:"since,omitempty"`      // serial of the definitions from which on it, or one that it met, was there
 	Ended         bool   `protobuf:"varint,10,opt,name=ended,proto3" json:"ended,omitempty"`     // it was not seen for long
 	Drained       bool   `protobuf:"varint,11,opt,name=drained,proto3" json:"drained,omitempty"` // it leads nothing and takes no clients
+	Level         uint64 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`     // the highest that its build knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1561,6 +1586,13 @@ func (x *MetaNode) GetDrained() bool {
 		return x.Drained
 	}
 	return false
+}
+
+func (x *MetaNode) GetLevel() uint64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 // MetaMaintain drains a process of a node, or revives it.
@@ -2317,6 +2349,7 @@ type MetaSnapshot struct {
 	TopicPermissions []*MetaTopicPermission `protobuf:"bytes,11,rep,name=topic_permissions,json=topicPermissions,proto3" json:"topic_permissions,omitempty"`
 	UserLimits       []*MetaUserLimits      `protobuf:"bytes,12,rep,name=user_limits,json=userLimits,proto3" json:"user_limits,omitempty"`
 	Forgotten        []string               `protobuf:"bytes,13,rep,name=forgotten,proto3" json:"forgotten,omitempty"` // in the order of forgetting
+	Level            uint64                 `protobuf:"varint,14,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2442,6 +2475,13 @@ func (x *MetaSnapshot) GetForgotten() []string {
 	return nil
 }
 
+func (x *MetaSnapshot) GetLevel() uint64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 // MetaLedger is what a node keeps beside the log: its cluster, or its promise.
 type MetaLedger struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2449,6 +2489,7 @@ type MetaLedger struct {
 	Forming       bool                   `protobuf:"varint,2,opt,name=forming,proto3" json:"forming,omitempty"` // it formed the cluster itself
 	PromisedTo    string                 `protobuf:"bytes,3,opt,name=promised_to,json=promisedTo,proto3" json:"promised_to,omitempty"`
 	Attempt       *MetaAttempt           `protobuf:"bytes,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Level         uint64                 `protobuf:"varint,5,opt,name=level,proto3" json:"level,omitempty"` // the highest that the node saw the cluster at
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2511,6 +2552,13 @@ func (x *MetaLedger) GetAttempt() *MetaAttempt {
 	return nil
 }
 
+func (x *MetaLedger) GetLevel() uint64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 var File_meta_proto protoreflect.FileDescriptor
 
 const file_meta_proto_rawDesc = "" +
@@ -2543,10 +2591,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\v2\x13.warren.v1.MetaNodeR\x04node\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1b\n" +
-	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"F\n" +
+	"\thanded_on\x18\x03 \x01(\bR\bhandedOn\"\\\n" +
 	"\x10MetaJoinResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1c\n" +
-	"\tforgotten\x18\x02 \x01(\bR\tforgotten\"@\n" +
+	"\tforgotten\x18\x02 \x01(\bR\tforgotten\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\x04R\x05level\"@\n" +
 	"\x12MetaForwardRequest\x12*\n" +
 	"\x05batch\x18\x01 \x01(\v2\x14.warren.v1.MetaBatchR\x05batch\"3\n" +
 	"\x13MetaForwardResponse\x12\x1c\n" +
@@ -2568,7 +2617,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x122\n" +
-	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\xf4\a\n" +
+	"\bcommands\x18\x04 \x03(\v2\x16.warren.v1.MetaCommandR\bcommands\"\x8c\b\n" +
 	"\vMetaCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1c\n" +
 	"\btopology\x18\x02 \x01(\fH\x00R\btopology\x12)\n" +
@@ -2590,7 +2639,8 @@ const file_meta_proto_rawDesc = "" +
 	"\aoverlap\x18\x0f \x01(\v2\x16.warren.v1.MetaOverlapH\x00R\aoverlap\x12*\n" +
 	"\x03end\x18\x10 \x01(\v2\x16.warren.v1.MetaProcessH\x00R\x03end\x12\x18\n" +
 	"\x06forget\x18\x11 \x01(\tH\x00R\x06forget\x125\n" +
-	"\bmaintain\x18\x12 \x01(\v2\x17.warren.v1.MetaMaintainH\x00R\bmaintainB\x06\n" +
+	"\bmaintain\x18\x12 \x01(\v2\x17.warren.v1.MetaMaintainH\x00R\bmaintain\x12\x16\n" +
+	"\x05raise\x18\x13 \x01(\x04H\x00R\x05raiseB\x06\n" +
 	"\x04body\"\xa9\x01\n" +
 	"\bMetaForm\x12\x1d\n" +
 	"\n" +
@@ -2605,7 +2655,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"C\n" +
 	"\vMetaOverlap\x124\n" +
-	"\tprocesses\x18\x01 \x03(\v2\x16.warren.v1.MetaProcessR\tprocesses\"\x8a\x02\n" +
+	"\tprocesses\x18\x01 \x03(\v2\x16.warren.v1.MetaProcessR\tprocesses\"\xa0\x02\n" +
 	"\bMetaNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2618,7 +2668,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x05since\x18\t \x01(\x04R\x05since\x12\x14\n" +
 	"\x05ended\x18\n" +
 	" \x01(\bR\x05ended\x12\x18\n" +
-	"\adrained\x18\v \x01(\bR\adrained\"Z\n" +
+	"\adrained\x18\v \x01(\bR\adrained\x12\x14\n" +
+	"\x05level\x18\f \x01(\x04R\x05level\"Z\n" +
 	"\fMetaMaintain\x120\n" +
 	"\aprocess\x18\x01 \x01(\v2\x16.warren.v1.MetaProcessR\aprocess\x12\x18\n" +
 	"\adrained\x18\x02 \x01(\bR\adrained\"g\n" +
@@ -2675,7 +2726,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x12\n" +
-	"\x04done\x18\x04 \x03(\x04R\x04done\"\xb3\x04\n" +
+	"\x04done\x18\x04 \x03(\x04R\x04done\"\xc9\x04\n" +
 	"\fMetaSnapshot\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\x04R\aapplied\x12\x1d\n" +
 	"\n" +
@@ -2693,7 +2744,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x11topic_permissions\x18\v \x03(\v2\x1e.warren.v1.MetaTopicPermissionR\x10topicPermissions\x12:\n" +
 	"\vuser_limits\x18\f \x03(\v2\x19.warren.v1.MetaUserLimitsR\n" +
 	"userLimits\x12\x1c\n" +
-	"\tforgotten\x18\r \x03(\tR\tforgotten\"\x98\x01\n" +
+	"\tforgotten\x18\r \x03(\tR\tforgotten\x12\x14\n" +
+	"\x05level\x18\x0e \x01(\x04R\x05level\"\xae\x01\n" +
 	"\n" +
 	"MetaLedger\x12\x1d\n" +
 	"\n" +
@@ -2701,7 +2753,8 @@ const file_meta_proto_rawDesc = "" +
 	"\aforming\x18\x02 \x01(\bR\aforming\x12\x1f\n" +
 	"\vpromised_to\x18\x03 \x01(\tR\n" +
 	"promisedTo\x120\n" +
-	"\aattempt\x18\x04 \x01(\v2\x16.warren.v1.MetaAttemptR\aattempt2\xdd\x01\n" +
+	"\aattempt\x18\x04 \x01(\v2\x16.warren.v1.MetaAttemptR\aattempt\x12\x14\n" +
+	"\x05level\x18\x05 \x01(\x04R\x05level2\xdd\x01\n" +
 	"\tBootstrap\x12E\n" +
 	"\x06Status\x12\x1c.warren.v1.MetaStatusRequest\x1a\x1d.warren.v1.MetaStatusResponse\x12H\n" +
 	"\aPromise\x12\x1d.warren.v1.MetaPromiseRequest\x1a\x1e.warren.v1.MetaPromiseResponse\x12?\n" +
@@ -2845,6 +2898,7 @@ func file_meta_proto_init() {
 		(*MetaCommand_End)(nil),
 		(*MetaCommand_Forget)(nil),
 		(*MetaCommand_Maintain)(nil),
+		(*MetaCommand_Raise)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -2,8 +2,7 @@
 // on for a cluster by an entry of the meta group's log, once every node's build knows it,
 // and for a queue group by an entry of the group's log: all replicas apply the entries
 // before it as they did before, and those behind it in the new way. Until then nothing is
-// written that an older build could not read, so a node may go back to one. The levels go up
-// one entry at a time and never down.
+// written that an older build could not read, so a node may go back to one. Levels never go down.
 package level
 
 import (

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/level"
 	pb "github.com/warrenmq/warren/proto"
 )
 
@@ -100,7 +101,7 @@ func TestOneExpectedNodeFormsAloneAndOthersJoin(t *testing.T) {
 func TestFormingSurvivesACrash(t *testing.T) {
 	simulate(t, func(t *testing.T, c *simCluster) {
 		a := c.add("a", func(cfg *Config) { cfg.Expect = 1 })
-		l, err := openLedger(a.disk, 1)
+		l, err := openLedger(a.disk, 1, level.Known)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +144,7 @@ func TestPromises(t *testing.T) {
 		return &pb.MetaStatusResponse{ServerId: id, Attempt: a, Candidate: candidate}
 	}
 	store := raft.NewInmemStore()
-	l, err := openLedger(store, 1)
+	l, err := openLedger(store, 1, level.Known)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func TestPromises(t *testing.T) {
 	check("and again", grant("a@1", at(3, 2)))
 	check("no second candidate is", !grant("b@1", at(9, 9)))
 	check("nor an attempt that is over", !grant("a@1", at(3, 1)))
-	if l, err = openLedger(store, 2); err != nil { // a restart
+	if l, err = openLedger(store, 2, level.Known); err != nil { // a restart
 		t.Fatal(err)
 	}
 	check("a promise survives a restart", l.promisedTo() == "a@1" && !grant("b@1", at(9, 9)))

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -40,7 +41,7 @@ func (s *state) snapshot() ([]byte, error) {
 	p := &pb.MetaSnapshot{
 		Applied: s.applied, ClusterId: s.clusterID, Expect: uint32(s.expect),
 		Topology: s.topology.AppendSnapshot(nil), LastGroup: s.lastGroup, Origins: s.origins.toProto(),
-		Forgotten: s.forgotten,
+		Forgotten: s.forgotten, Level: s.level,
 	}
 	for _, u := range s.sortedUsers() {
 		p.Users = append(p.Users, userToProto(u))
@@ -63,9 +64,17 @@ func (s *state) snapshot() ([]byte, error) {
 	return encode(p)
 }
 
-func restoreState(b []byte) (*state, error) {
+// restoreState reads a snapshot, unless it is of a level that is not known: what else is in it
+// may mean anything then.
+func restoreState(b []byte, known uint64) (*state, error) {
 	var p pb.MetaSnapshot
 	if err := decode(b, &p); err != nil {
+		return nil, err
+	}
+	if p.GetLevel() < level.First {
+		return nil, errFormat
+	}
+	if err := level.Check("a snapshot of the meta group", p.GetLevel(), known); err != nil {
 		return nil, err
 	}
 	t, err := topology.RestoreTopology(p.GetTopology())
@@ -75,7 +84,7 @@ func restoreState(b []byte) (*state, error) {
 	s := newState()
 	s.applied, s.clusterID, s.expect = p.GetApplied(), p.GetClusterId(), int(p.GetExpect())
 	s.topology, s.lastGroup, s.origins = t, p.GetLastGroup(), originsFromProto(p.GetOrigins())
-	s.forgotten = p.GetForgotten()
+	s.forgotten, s.level, s.known = p.GetForgotten(), p.GetLevel(), known
 	for _, u := range p.GetUsers() {
 		s.users[u.GetName()] = userFromProto(u)
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -48,7 +49,7 @@ type Stores struct {
 
 // Config is what the meta group needs. Fields without a default are required.
 type Config struct {
-	Self Node // this node as it registers itself; Joined is ignored
+	Self Node // this node as it registers itself; Joined is ignored; Level is level.Known by default
 
 	// Expect is the number of fresh nodes that form a cluster together; 1: this
 	// node forms one alone unless it sees a formed one; 0: it only ever joins.
@@ -104,6 +105,7 @@ func (c *Config) Validate() error {
 
 func (c *Config) withDefaults() Config {
 	d := *c
+	orElse(&d.Self.Level, level.Known)
 	orElse(&d.GroupsPerNode, 4)
 	orElse(&d.Replicas, 3)
 	orElse(&d.MaxVoters, 5)

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -20,6 +22,8 @@ type fsm struct {
 	committed func(e *pb.MetaEntry, index, term uint64) // before the entry is applied
 	finish    func(answers []answer)                    // after the watchers have seen it
 	restored  func(origins origins)                     // entries were skipped
+	reached   func(level uint64) error                  // the cluster is at a level, perhaps for long
+	refused   func(error)                               // nothing is applied any more; must not block
 	progress  progress
 	changed   atomic.Uint64 // the last entry of commands that is applied
 	logBytes  atomic.Int64  // of entries since the last snapshot
@@ -30,8 +34,9 @@ type fsm struct {
 	groups   []func([]GroupInfo)
 	deleted  []func(user string)
 
-	mu    sync.RWMutex
-	state *state
+	mu     sync.RWMutex
+	state  *state
+	halted error // of Raft's goroutine
 }
 
 // Apply is called by Raft for each committed entry. An entry that cannot be read
@@ -41,20 +46,50 @@ func (f *fsm) Apply(l *raft.Log) any {
 	if err := decode(l.Data, &e); err != nil {
 		panic(fmt.Sprintf("meta: entry %d: %v", l.Index, err))
 	}
+	if f.halted != nil {
+		return nil
+	}
 	f.committed(&e, l.Index, l.Term)
 	f.logBytes.Add(int64(len(l.Data)))
 
 	f.order.Lock()
 	f.mu.Lock()
 	eff := f.state.apply(l.Index, &e)
+	beyond := f.state.beyond
 	f.mu.Unlock()
+	if f.halt(beyond) {
+		f.order.Unlock()
+		return nil
+	}
 	f.tell(eff)
 	f.order.Unlock()
+	f.reach()
 
 	f.progress.reach(l.Index)
 	f.changed.Store(l.Index)
 	f.finish(eff.answers)
 	return nil
+}
+
+// halt stops applying, for good, if there is a reason: what is behind an entry that needs a newer
+// build cannot be understood.
+func (f *fsm) halt(err error) bool {
+	if err == nil {
+		return false
+	}
+	if f.halted == nil {
+		f.halted = err
+		f.refused(err)
+	}
+	return true
+}
+
+// reach passes the level on that the state is at.
+func (f *fsm) reach() {
+	f.mu.RLock()
+	at := f.state.level
+	f.mu.RUnlock()
+	f.halt(f.reached(at))
 }
 
 func (f *fsm) tell(eff effects) {
@@ -78,6 +113,9 @@ func (f *fsm) tell(eff effects) {
 // StoreConfiguration is told of a committed change of the group's own members.
 // That it is implemented lets Raft count such an entry as applied.
 func (f *fsm) StoreConfiguration(index uint64, _ raft.Configuration) {
+	if f.halted != nil {
+		return
+	}
 	f.mu.Lock()
 	f.state.applied = index
 	f.mu.Unlock()
@@ -86,6 +124,9 @@ func (f *fsm) StoreConfiguration(index uint64, _ raft.Configuration) {
 
 // Snapshot encodes the state at once: it holds no messages.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.halted != nil {
+		return nil, f.halted // Raft counts what is not applied
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	b, err := f.state.snapshot()
@@ -103,7 +144,10 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
-	s, err := restoreState(b)
+	s, err := restoreState(b, f.state.known)
+	if errors.Is(err, level.ErrUnknown) {
+		f.halt(err)
+	}
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
@@ -115,6 +159,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	f.mu.Unlock()
 	f.tell(effects{changes: s.topology.Contents(), groups: true})
 	f.order.Unlock()
+	f.reach()
 
 	f.progress.reach(s.applied)
 	f.changed.Store(s.applied)

@@ -46,6 +46,10 @@ func (m *Meta) openRaft() (*raft.Raft, error) {
 	}
 	r, err := raft.NewRaft(conf, m.fsm, st.Log, st.Stable, st.Snapshots, m.cfg.Transport)
 	if err != nil {
+		select {
+		case err = <-m.refused: // Raft says only that it has no snapshot
+		default:
+		}
 		return nil, fmt.Errorf("open the meta group: %w", err)
 	}
 	if t, ok := m.cfg.Transport.(attacher); ok {

@@ -71,6 +71,7 @@ func (t *tenure) keepHouse(ctx context.Context) error {
 	return errors.Join(
 		t.forget(ctx, v),
 		t.members(ctx, v),
+		t.raise(ctx, v),
 		t.groups(ctx, v),
 		t.transients(ctx, v),
 		t.lifetimes(ctx, v),
@@ -83,6 +84,7 @@ type view struct {
 	expect    int
 	nodes     []Node
 	forgotten []string
+	level     uint64
 	groups    []GroupInfo
 	alive     map[string]bool
 	ended     map[string]uint64 // the highest epoch of a node's that was seen to end
@@ -98,7 +100,7 @@ func (t *tenure) look() view {
 	}
 	t.m.fsm.view(func(s *state) {
 		v.clusterID, v.expect, v.nodes, v.groups = s.clusterID, s.expect, s.sortedNodes(), s.sortedGroups()
-		v.forgotten = s.forgotten
+		v.forgotten, v.level = s.forgotten, s.level
 	})
 	for _, n := range v.nodes {
 		if v.alive[n.ID] {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/warrenmq/warren/broker/level"
 	pb "github.com/warrenmq/warren/proto"
 )
 
@@ -33,6 +34,9 @@ func (m *Meta) register(ctx context.Context) error {
 		}
 		if errors.Is(err, ErrForgotten) {
 			return fmt.Errorf("this node cannot come back as %s: %w; with an empty data folder it joins as a new one", m.cfg.Self.ID, ErrForgotten)
+		}
+		if errors.Is(err, level.ErrUnknown) {
+			return fmt.Errorf("this node cannot join: %w", err)
 		}
 		if time.Since(reported) >= waitReport {
 			m.log.Warn("not joined yet", "error", err)
@@ -66,6 +70,9 @@ func (m *Meta) joinOnce(ctx context.Context) error {
 	}
 	if resp.GetForgotten() {
 		return ErrForgotten
+	}
+	if resp.GetLevel() > 0 {
+		return tooOld(resp.GetLevel(), m.cfg.Self.Level)
 	}
 	m.fsm.progress.await(ctx, resp.GetIndex())
 	return ctx.Err()
@@ -114,6 +121,10 @@ func (m *Meta) admit(ctx context.Context, req *pb.MetaJoinRequest) (*pb.MetaJoin
 	if errors.Is(out.err, ErrForgotten) {
 		m.log.Warn("refused a node that was forgotten", "node", req.GetNode().GetId())
 		return &pb.MetaJoinResponse{Forgotten: true}, nil
+	}
+	if errors.Is(out.err, level.ErrUnknown) {
+		m.log.Warn("refused a node whose build is too old", "node", req.GetNode().GetId(), "version", req.GetNode().GetVersion(), "reason", out.err)
+		return &pb.MetaJoinResponse{Level: m.Level()}, nil
 	}
 	if out.err != nil {
 		return nil, fmt.Errorf("register node %s: %w", req.GetNode().GetId(), out.err)

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warrenmq/warren/broker/level"
 	pb "github.com/warrenmq/warren/proto"
 )
 
@@ -37,7 +38,7 @@ type ledger struct {
 	running bool   // the attempt is under way, or it succeeded
 }
 
-func openLedger(stable raft.StableStore, epoch uint64) (*ledger, error) {
+func openLedger(stable raft.StableStore, epoch, known uint64) (*ledger, error) {
 	l := &ledger{stable: stable, epoch: epoch, turn: make(chan struct{}, 1), kept: &pb.MetaLedger{}}
 	b, err := stable.Get([]byte(ledgerKey))
 	switch {
@@ -48,6 +49,9 @@ func openLedger(stable raft.StableStore, epoch uint64) (*ledger, error) {
 	}
 	if err := decode(b, l.kept); err != nil {
 		return nil, fmt.Errorf("read the ledger of the meta group: %w", err)
+	}
+	if err := level.Check("the data folder", l.kept.GetLevel(), known); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
@@ -172,7 +176,18 @@ func (l *ledger) join(clusterID string) error {
 	if have := l.kept.GetClusterId(); have != "" && have != clusterID {
 		return fmt.Errorf("node of cluster %s cannot join cluster %s", have, clusterID)
 	}
-	return l.keep(&pb.MetaLedger{ClusterId: clusterID, Forming: l.kept.GetForming()})
+	return l.keep(&pb.MetaLedger{ClusterId: clusterID, Forming: l.kept.GetForming(), Level: l.kept.GetLevel()})
+}
+
+// reach notes the cluster's level, so that an older build that is started here ends at once.
+func (l *ledger) reach(n uint64) error {
+	defer l.take()()
+	if n <= max(l.kept.GetLevel(), level.First) {
+		return nil
+	}
+	next := proto.CloneOf(l.kept)
+	next.Level = n
+	return l.keep(next)
 }
 
 func before(a, b *pb.MetaAttempt) bool {

@@ -30,6 +30,7 @@ type Meta struct {
 	formed     chan struct{} // closed when the node belongs to a cluster
 	ready      chan struct{} // closed when the node is registered and up to date
 	raft       atomic.Pointer[raft.Raft]
+	refused    chan error    // this build cannot go on: its first element ends Run
 	handed     atomic.Uint64 // the term in which this node tried to hand the leadership over
 }
 
@@ -51,12 +52,17 @@ func New(cfg Config) (*Meta, error) {
 		kick:       make(chan struct{}, 1),
 		formed:     make(chan struct{}),
 		ready:      make(chan struct{}),
+		refused:    make(chan error, 1),
 	}
-	m.fsm = &fsm{state: newState(), committed: m.committed, finish: m.proposals.finish, restored: m.proposals.restored}
+	m.fsm = &fsm{
+		state: newState(), committed: m.committed, finish: m.proposals.finish, restored: m.proposals.restored,
+		reached: m.reached, refused: m.refuse,
+	}
+	m.fsm.state.known = cfg.Self.Level
 	m.cfg.Stores.Log = guardedLog{cfg.Stores.Log, m.guard}
 	m.cfg.Stores.Stable = guardedStable{cfg.Stores.Stable, m.guard}
 	var err error
-	if m.ledger, err = openLedger(m.cfg.Stores.Stable, cfg.Self.Epoch); err != nil {
+	if m.ledger, err = openLedger(m.cfg.Stores.Stable, cfg.Self.Epoch, cfg.Self.Level); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -113,7 +119,11 @@ func (m *Meta) run(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err := <-m.refused:
+		cancel(err)
+	}
 	err = context.Cause(ctx)
 	cancel(nil)
 	shutdown := r.Shutdown().Error()
@@ -190,6 +200,7 @@ func (m *Meta) Leader() string {
 // Status is what an operator is shown of the group.
 type Status struct {
 	ClusterID string
+	Level     uint64 // of the cluster
 	State     string // follower, candidate or leader; "" while the node has no cluster
 	Leader    string
 	Term      uint64
@@ -200,7 +211,7 @@ type Status struct {
 
 // Status reports what this node knows of the group.
 func (m *Meta) Status() Status {
-	s := Status{ClusterID: m.ClusterID(), Leader: m.Leader(), Applied: m.fsm.progress.now()}
+	s := Status{ClusterID: m.ClusterID(), Level: m.Level(), Leader: m.Leader(), Applied: m.fsm.progress.now()}
 	r := m.raft.Load()
 	if r == nil {
 		return s

@@ -20,16 +20,17 @@ type Node struct {
 	Since    uint64 // the process vouches for definitions of later serials (lifetime.go)
 	Ended    bool   // the process was not seen for long
 	Drained  bool   // the process leads nothing and takes no clients
+	Level    uint64 // the highest that the process's build knows
 }
 
 func nodeToProto(n Node) *pb.MetaNode {
 	return &pb.MetaNode{Id: n.ID, Name: n.Name, Zone: n.Zone, PeerAddr: n.PeerAddr, AmqpAddr: n.AMQPAddr,
-		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined, Since: n.Since, Ended: n.Ended, Drained: n.Drained}
+		Version: n.Version, Epoch: n.Epoch, Joined: n.Joined, Since: n.Since, Ended: n.Ended, Drained: n.Drained, Level: n.Level}
 }
 
 func nodeFromProto(p *pb.MetaNode) Node {
 	return Node{ID: p.GetId(), Name: p.GetName(), Zone: p.GetZone(), PeerAddr: p.GetPeerAddr(), AMQPAddr: p.GetAmqpAddr(),
-		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined(), Since: p.GetSince(), Ended: p.GetEnded(), Drained: p.GetDrained()}
+		Version: p.GetVersion(), Epoch: p.GetEpoch(), Joined: p.GetJoined(), Since: p.GetSince(), Ended: p.GetEnded(), Drained: p.GetDrained(), Level: p.GetLevel()}
 }
 
 // superseded reports whether another server has joined under n's name since: n's

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/topology"
 	pb "github.com/warrenmq/warren/proto"
 )
@@ -32,6 +33,9 @@ type state struct {
 	groups      map[uint64]GroupInfo // values are never changed in place
 	lastGroup   uint64
 	forgotten   []string // ServerIDs that cannot come back, in the order of forgetting
+	level       uint64   // what all nodes know and is turned on
+	known       uint64   // the highest that this build knows
+	beyond      error    // a higher one was turned on: nothing is applied any more
 	origins     origins
 }
 
@@ -49,6 +53,8 @@ func newState() *state {
 		nodes:       make(map[string]Node),
 		groups:      make(map[uint64]GroupInfo),
 		origins:     make(origins),
+		level:       level.First,
+		known:       level.Known,
 	}
 }
 
@@ -91,6 +97,9 @@ func (s *state) apply(index uint64, e *pb.MetaEntry) effects {
 			}
 			out := outcome{index: index}
 			out.result, out.err = s.command(index, c, &eff)
+			if s.beyond != nil {
+				return effects{}
+			}
 			eff.changes = append(eff.changes, out.result.Changes...)
 			eff.answers = append(eff.answers, answer{b.GetOrigin(), b.GetEpoch(), c.GetNumber(), out})
 		}
@@ -118,6 +127,9 @@ func (s *state) command(index uint64, c *pb.MetaCommand, eff *effects) (topology
 	case *pb.MetaCommand_Maintain:
 		eff.groups = true
 		return topology.Result{}, s.maintain(body.Maintain)
+	case *pb.MetaCommand_Raise:
+		eff.groups = true
+		return topology.Result{}, s.raise(body.Raise)
 	case *pb.MetaCommand_EnsureGroups:
 		eff.groups = true
 		return topology.Result{}, s.ensureGroups(body.EnsureGroups)
@@ -168,6 +180,9 @@ func (s *state) form(f *pb.MetaForm) error {
 func (s *state) register(index uint64, n Node, alive []*pb.MetaProcess) (topology.Result, error) {
 	if slices.Contains(s.forgotten, n.ID) {
 		return topology.Result{}, fmt.Errorf("node %s: %w", n.ID, ErrForgotten)
+	}
+	if err := s.admits(n); err != nil {
+		return topology.Result{}, err
 	}
 	old, known := s.nodes[n.ID]
 	if known && n.Epoch < old.Epoch {

@@ -12,6 +12,9 @@ import (
 	pb "github.com/warrenmq/warren/proto"
 )
 
+// someLevel is the highest that random commands speak of.
+const someLevel = 3
+
 func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 	node := func() string { return fmt.Sprintf("n%d@%d", rng.IntN(4), rng.IntN(2)) }
 	nodes := func() (ids []string) {
@@ -30,13 +33,13 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 	define := func(c topology.Command) *pb.MetaCommand {
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: topology.EncodeCommand(c)}}
 	}
-	switch rng.IntN(24) {
+	switch rng.IntN(25) {
 	case 0:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Form{Form: &pb.MetaForm{ClusterId: name, Expect: 3, Users: []*pb.MetaUser{{Name: name}}}}}
 	case 1, 2:
 		id := node()
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Register{Register: &pb.MetaRegister{
-			Node: &pb.MetaNode{Id: id, Name: id[:2], Epoch: rng.Uint64N(5), Zone: name}, Alive: processes()}}}
+			Node: &pb.MetaNode{Id: id, Name: id[:2], Epoch: rng.Uint64N(5), Zone: name, Level: 1 + rng.Uint64N(someLevel)}, Alive: processes()}}}
 	case 3:
 		c := &pb.MetaEnsureGroups{Node: node(), Size: rng.Uint32N(9)}
 		for range rng.IntN(4) {
@@ -78,6 +81,8 @@ func randomCommand(rng *rand.Rand, number uint64) *pb.MetaCommand {
 	case 23:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Maintain{Maintain: &pb.MetaMaintain{
 			Process: &pb.MetaProcess{Id: node(), Epoch: rng.Uint64N(5)}, Drained: rng.IntN(2) == 0}}}
+	case 24:
+		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Raise{Raise: rng.Uint64N(someLevel + 1)}}
 	case 20:
 		return &pb.MetaCommand{Number: number, Body: &pb.MetaCommand_Topology{Topology: []byte{0xff, byte(rng.Uint32())}}}
 	default:
@@ -106,6 +111,7 @@ func TestReplicasStayEqual(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		a, b := newState(), newState()
+		a.known, b.known = someLevel, someLevel
 		for i := range uint64(300) {
 			encoded, err := encode(randomEntry(rng))
 			if err != nil {
@@ -127,7 +133,7 @@ func TestReplicasStayEqual(t *testing.T) {
 			if errA != nil || errB != nil || !bytes.Equal(sa, sb) {
 				t.Fatalf("seed %d, entry %d: states differ (%v, %v)", seed, i, errA, errB)
 			}
-			if b, err = restoreState(sb); err != nil {
+			if b, err = restoreState(sb, someLevel); err != nil {
 				t.Fatalf("seed %d, entry %d: %v", seed, i, err)
 			}
 		}
@@ -176,6 +182,7 @@ func TestOriginsRefuseWhatIsOver(t *testing.T) {
 func FuzzRestoreState(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 4))
 	s := newState()
+	s.known = someLevel
 	for i := range uint64(100) {
 		s.apply(i+1, randomEntry(rng))
 	}
@@ -186,7 +193,7 @@ func FuzzRestoreState(f *testing.F) {
 	f.Add(golden)
 	f.Add([]byte{formatVersion})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		s, err := restoreState(in)
+		s, err := restoreState(in, someLevel)
 		if err != nil {
 			return
 		}
@@ -194,7 +201,7 @@ func FuzzRestoreState(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := restoreState(out)
+		again, err := restoreState(out, someLevel)
 		if err != nil {
 			t.Fatalf("its own snapshot is refused: %v", err)
 		}

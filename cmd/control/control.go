@@ -20,6 +20,8 @@ type Status struct {
 	Epoch     uint64   `json:"epoch"`
 	Version   string   `json:"version"`
 	ClusterID string   `json:"cluster_id"`
+	Level     uint64   `json:"level"` // of the cluster
+	Known     uint64   `json:"known"` // the highest level that the node's build knows
 	Ready     bool     `json:"ready"` // serves clients
 	AMQP      string   `json:"amqp"`
 	Meta      Meta     `json:"meta"`
@@ -45,6 +47,7 @@ type Member struct {
 	Zone    string `json:"zone"`
 	Alive   bool   `json:"alive"`
 	Drained bool   `json:"drained"`
+	Level   uint64 `json:"level"` // the highest that its build knows
 }
 
 // Group is a queue group, as the node's replica knows it.
@@ -58,6 +61,7 @@ type Group struct {
 	Term      uint64   `json:"term"`
 	Last      uint64   `json:"last"`    // index of the log's end
 	Applied   uint64   `json:"applied"` // index that is applied
+	Level     uint64   `json:"level"`   // that is turned on in its log
 	Damaged   string   `json:"damaged"` // why the replica here is closed, to be rebuilt by the others; "": it is not
 }
 

@@ -246,6 +246,7 @@ func (n *Node) assemble(peerAddr string) error {
 		n.definitions.Changed(changes)
 		n.engines.Changed(changes)
 	})
+	n.meta.WatchGroups(func([]meta.GroupInfo) { n.engines.Raised() })
 	return n.assembleOperators()
 }
 

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/cluster/alarm"
+	"github.com/warrenmq/warren/cluster/group"
 	"github.com/warrenmq/warren/cmd/control"
 )
 
@@ -23,6 +25,7 @@ func (n *Node) Status() control.Status {
 	m := n.meta.Status()
 	s := control.Status{
 		Name: n.cfg.Name, ID: n.self.Node, Epoch: n.self.Epoch, Version: n.cfg.Version, ClusterID: m.ClusterID,
+		Level: m.Level, Known: level.Known,
 		Ready: n.ready.Load(), AMQP: n.clients.Addr().String(),
 		Meta: control.Meta{Leader: m.Leader, Term: m.Term, Applied: m.Applied, Voters: m.Voters, NonVoters: m.NonVoters},
 	}
@@ -31,7 +34,7 @@ func (n *Node) Status() control.Status {
 		alive[member.ID] = member.Alive
 	}
 	for _, node := range n.meta.Nodes() {
-		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID], Drained: node.Drained})
+		s.Nodes = append(s.Nodes, control.Member{ID: node.ID, Name: node.Name, AMQP: node.AMQPAddr, Zone: node.Zone, Alive: alive[node.ID], Drained: node.Drained, Level: node.Level})
 	}
 	leaders := make(map[uint64]string)
 	damaged := n.host.Damaged()
@@ -40,6 +43,7 @@ func (n *Node) Status() control.Status {
 		if r, ok := n.host.Group(g.ID); ok {
 			here := r.Status()
 			status.Leader, status.Term, status.Last, status.Applied = here.Leader, here.Term, here.Last, here.Applied
+			status.Level = here.Level
 		}
 		if cause := damaged[g.ID]; cause != nil {
 			status.Damaged = cause.Error()
@@ -80,6 +84,17 @@ func (n *Node) openControl() (func(context.Context) error, error) {
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(n.Status()); err != nil {
 			n.logger.Debug("status was not read to its end", "error", err)
+		}
+	})
+	// Digests of the groups' states, to compare replicas by: it takes time.
+	mux.HandleFunc("GET /digests", func(w http.ResponseWriter, _ *http.Request) {
+		digests := []group.Digest{}
+		for _, g := range n.host.Groups() {
+			digests = append(digests, g.Digest())
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(digests); err != nil {
+			n.logger.Debug("digests were not read to their end", "error", err)
 		}
 	})
 	// Profiles, for whoever may open the data folder: go tool pprof over the socket.

@@ -260,9 +260,9 @@ func clusterStatus(c *call, _ []string) error {
 		}
 		return id
 	}
-	fmt.Fprintf(w, "cluster %s, meta leader %s\n\nNODE\tAMQP\tALIVE\tZONE\tID\n", s.ClusterID, name(s.Meta.Leader))
+	fmt.Fprintf(w, "cluster %s, level %d, meta leader %s\n\nNODE\tAMQP\tALIVE\tLEVEL\tZONE\tID\n", s.ClusterID, s.Level, name(s.Meta.Leader))
 	for _, n := range s.Nodes {
-		fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", n.Name, n.AMQP, n.Alive, n.Zone, n.ID)
+		fmt.Fprintf(w, "%s\t%s\t%v\t%d\t%s\t%s\n", n.Name, n.AMQP, n.Alive, n.Level, n.Zone, n.ID)
 	}
 	fmt.Fprintln(w, "\nGROUP\tLEADER\tPREFERRED\tREPLICAS\tAPPLIED")
 	for _, g := range s.Groups {
