@@ -15,6 +15,8 @@ type Status struct {
 	ID        string        `json:"id"`
 	Epoch     uint64        `json:"epoch"`
 	ClusterID string        `json:"cluster_id"`
+	Level     uint64        `json:"level"`
+	Known     uint64        `json:"known"`
 	Ready     bool          `json:"ready"`
 	AMQP      string        `json:"amqp"`
 	Meta      MetaStatus    `json:"meta"`
@@ -36,6 +38,7 @@ type NodeStatus struct {
 	Name  string `json:"name"`
 	AMQP  string `json:"amqp"`
 	Alive bool   `json:"alive"`
+	Level uint64 `json:"level"`
 }
 
 // GroupStatus is a queue group.
@@ -47,6 +50,7 @@ type GroupStatus struct {
 	Preferred string   `json:"preferred"`
 	Size      int      `json:"size"`
 	Applied   uint64   `json:"applied"`
+	Level     uint64   `json:"level"`
 }
 
 // QueueStatus is a queue: in a group, or at its home.

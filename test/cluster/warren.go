@@ -298,16 +298,21 @@ var Binary = sync.OnceValues(func() (string, error) {
 	if bin := os.Getenv("WARREN_BIN"); bin != "" {
 		return bin, nil
 	}
+	return build("warren")
+})
+
+// build makes the program from this tree under a name, with more arguments for the compiler.
+func build(name string, args ...string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(root, "bin", "test", "warren")
-	build := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/warren")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build of warren: %w\n%s", err, out)
+	bin := filepath.Join(root, "bin", "test", name)
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-trimpath", "-o", bin}, args, []string{"./cmd/warren"})...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build of %s: %w\n%s", name, err, out)
 	}
 	return bin, nil
-})
+}
