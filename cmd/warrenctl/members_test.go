@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/broker/level"
 	"github.com/warrenmq/warren/cmd/control"
 )
 
@@ -74,6 +76,11 @@ func TestDrainAndRevive(t *testing.T) {
 	b.shows(t, "a leads nothing", idle)
 	if out := b.do(t, "cluster_status"); !strings.Contains(out, "Node: a, status: marked for maintenance\n") || !strings.Contains(out, "Node: b, status: not under maintenance\n") {
 		t.Errorf("cluster_status says %s", out)
+	} else if !strings.Contains(out, fmt.Sprintf(", level %d, meta leader", level.Known)) {
+		t.Errorf("cluster_status says no level: %s", out)
+	}
+	if out := a.do(t, "status"); !strings.Contains(out, fmt.Sprintf("Level of the cluster: %d, known to the node: %d\n", level.Known, level.Known)) {
+		t.Errorf("status says no level: %s", out)
 	}
 	var status struct {
 		Under bool `json:"is_under_maintenance"`

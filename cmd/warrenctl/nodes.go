@@ -195,13 +195,18 @@ func status(c *call, _ []string) error {
 			n = other
 		}
 	}
+	s, err := control.Get(c.ctx, c.data)
+	if err != nil {
+		return err
+	}
 	short := alarms(nodes)
 	if c.formatter == "json" {
 		return json.NewEncoder(c.out).Encode(map[string]any{
 			"alarms": short, "data_directory": n.DataDir, "disk_free": n.DiskFree, "disk_free_limit": n.DiskFreeLimit,
 			"file_descriptors":     map[string]any{"total_limit": n.FDTotal, "total_used": n.FDUsed},
 			"is_under_maintenance": n.BeingDrained, "listeners": n.Listeners, "os": "Linux", "pid": n.OSPid,
-			"memory":       map[string]any{"total": map[string]any{"rss": n.MemUsed}, "strategy": "rss"},
+			"memory": map[string]any{"total": map[string]any{"rss": n.MemUsed}, "strategy": "rss"},
+			"level":  s.Level, "known_level": s.Known,
 			"product_name": overview.ProductName, "product_version": overview.ProductVersion, "rabbitmq_version": overview.RabbitMQ,
 			"totals":                         map[string]any{"virtual_host_count": len(vhosts), "connection_count": overview.Totals.Connections, "queue_count": overview.Totals.Queues},
 			"uptime":                         n.Uptime / 1000,
@@ -209,8 +214,8 @@ func status(c *call, _ []string) error {
 		})
 	}
 	c.banner("Status of node %s ...", n.Name)
-	fmt.Fprintf(c.out, "Runtime\n\nOS PID: %s\nUptime (seconds): %d\nIs under maintenance?: %v\nProduct: %s %s\nRabbitMQ version: %s\nNode data directory: %s\n",
-		n.OSPid, n.Uptime/1000, n.BeingDrained, overview.ProductName, overview.ProductVersion, overview.RabbitMQ, n.DataDir)
+	fmt.Fprintf(c.out, "Runtime\n\nOS PID: %s\nUptime (seconds): %d\nIs under maintenance?: %v\nProduct: %s %s\nRabbitMQ version: %s\nNode data directory: %s\nLevel of the cluster: %d, known to the node: %d\n",
+		n.OSPid, n.Uptime/1000, n.BeingDrained, overview.ProductName, overview.ProductVersion, overview.RabbitMQ, n.DataDir, s.Level, s.Known)
 	fmt.Fprintf(c.out, "\nAlarms\n\n")
 	writeAlarms(c, short)
 	fmt.Fprintf(c.out, "\nMemory\n\nTotal memory used: %s\nCalculation strategy: rss\nMemory high watermark setting: %s, computed to: %s\n",

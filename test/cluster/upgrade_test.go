@@ -128,11 +128,13 @@ func (u *upgrade) load(ctx context.Context) (stop func()) {
 	return sync.OnceFunc(func() { end(); publishers.Wait() })
 }
 
-// confirms waits for about three seconds of confirms on every queue: a level that could rise would.
+// confirms waits for three seconds' confirms on a queue, in which a level that could rise would, and
+// for one on each.
 func (u *upgrade) confirms(ctx context.Context) {
 	u.t.Helper()
+	u.await(u.lanes[0].MoreConfirmed(ctx, 3*u.rate))
 	for _, l := range u.lanes {
-		u.await(l.MoreConfirmed(ctx, 3*u.rate))
+		u.await(l.MoreConfirmed(ctx, 1))
 		u.await(l.Broken())
 	}
 }
