@@ -179,6 +179,10 @@ func TestFullDiskBehindASnapshotRefusesAndRecovers(t *testing.T) {
 					t.Errorf("store: %v", err)
 				}
 			}
+			err := errors.Join(l.Group(1).Adopt(45, 2, make([]byte, 200<<10)), l.Group(1).SyncAdopted())
+			if !errors.Is(err, log.ErrNoSpace) {
+				t.Errorf("adopt, of the next snapshot: %v", err)
+			}
 			disk.Limit(-1)
 			time.Sleep(2 * time.Second)
 			want := entries(1, first, first+200, 2, 1000)

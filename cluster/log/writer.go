@@ -140,7 +140,7 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 // void. Where everything was deleted it is not if it goes on behind that: all was in a snapshot.
 func (r *request) replaces() bool {
 	t := r.group.tail
-	return r.kind != requestAppend || t.released != t.last || r.logs[0].Index <= t.last
+	return r.kind == requestAppend && (t.released != t.last || r.logs[0].Index <= t.last)
 }
 
 // plan returns the record, if any, that a request needs by itself or before its entries.

@@ -22,7 +22,7 @@ const (
 	fullReturn     = 60 * time.Second // until a node whose disk has room again leads what it should
 	fullAnswer     = 10 * time.Second // until publishers wait, and until they go on
 	bulkBody       = 16 << 10
-	bulkMessages   = 12_000 // more than two segments: the full disk takes no more of it
+	bulkMessages   = 10_000 // more than two segments: the full disk takes no more of it
 	stockMessages  = 2000
 	quietFor       = 300 * time.Millisecond
 	blockedFor     = 2 * time.Second
@@ -53,19 +53,22 @@ func diskfull(ctx context.Context, r *run) (err error) {
 		}
 		err = errors.Join(err, w.Close())
 	}()
-	n := w.Nodes[0]
-	d, err := mount(ctx, n.Dir, smallDisk)
-	if err != nil {
-		return err
+	var disks []*disk
+	for _, n := range w.Nodes {
+		d, err := mount(ctx, n.Dir, smallDisk)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, n.Kill(), d.unmount()) }()
+		disks = append(disks, d)
 	}
-	defer func() { err = errors.Join(err, n.Kill(), d.unmount()) }()
 	err = limited(ctx, startLimit, func(ctx context.Context) error {
 		return errors.Join(w.Start(ctx), w.AwaitWhole(ctx), w.AwaitHome(ctx))
 	})
 	if err != nil {
 		return fmt.Errorf("start of the cluster: %w", err)
 	}
-	f := &fullRun{run: r, w: w, disk: d}
+	f := &fullRun{run: r, w: w, disk: disks[0]}
 	defer func() {
 		for _, l := range f.lanes {
 			l.publishing.stop()
@@ -78,7 +81,10 @@ func diskfull(ctx context.Context, r *run) (err error) {
 		}
 	}
 	for range r.repeat(3) {
-		if err := errors.Join(f.short(ctx), f.full(ctx)); err != nil {
+		if err := f.short(ctx); err != nil {
+			return err
+		}
+		if err := f.full(ctx); err != nil {
 			return err
 		}
 	}
@@ -160,12 +166,19 @@ func (f *fullRun) full(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !n.Running() {
+		return fmt.Errorf("%s ended with code %d: %s", n.Name, n.ExitCode(), n.Log.Tail(1))
+	}
+	if !f.run.short { // a shorter proof leaves this out
+		if err := f.restart(ctx); err != nil {
+			return err
+		}
+	}
 	begin := f.watch()
 	if err := f.disk.clear(); err != nil {
 		return err
 	}
 	if !n.Running() {
-		f.printf("    it had ended with code %d, and starts again", n.ExitCode())
 		if err := errors.Join(n.Start(), n.AwaitReady(ctx)); err != nil {
 			return err
 		}
@@ -178,6 +191,24 @@ func (f *fullRun) full(ctx context.Context) error {
 	f.printf("%s has room again: caught up, and leaders back, after %.1f s (limit %.0f s); longest time without a confirm %.2f s",
 		n.Name, took.Seconds(), fullReturn.Seconds(), gap.Seconds())
 	return err
+}
+
+// restart kills the node whose disk is full and starts it: it serves, or ends with a word
+// on why.
+func (f *fullRun) restart(ctx context.Context) error {
+	n := f.w.Nodes[0]
+	if err := errors.Join(n.Kill(), n.Start()); err != nil {
+		return err
+	}
+	if err := limited(ctx, startLimit, n.AwaitReady); err == nil {
+		f.printf("    killed, it starts on the full disk")
+		return nil
+	}
+	if n.Running() || n.ExitCode() != 1 {
+		return fmt.Errorf("%s neither starts on a full disk nor ends in good order: %s", n.Name, n.Log.Tail(3))
+	}
+	f.printf("    killed, it waits for room: %s", n.Log.Tail(1))
+	return nil
 }
 
 // allShort lets all nodes want more disk than there is: publishers are told and wait,
