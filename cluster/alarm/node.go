@@ -35,6 +35,9 @@ type Config struct {
 
 	Watermark     Limit // memory beyond it is an alarm
 	DiskFreeLimit Limit // free disk below it is one
+	// DiskNeeded is what the node needs on its disk to go on; a limit of free disk, if
+	// there is one, counts as so much at least.
+	DiskNeeded uint64
 
 	// Tell hears this node's own alarms when they change; it passes them on to
 	// the other nodes, and repeats them. It must not block.
@@ -137,6 +140,9 @@ func (a *Alarms) look() {
 	s := &a.status
 	s.MemoryUsed, s.MemoryTotal, s.DiskFree = used, total, free
 	s.MemoryLimit, s.DiskFreeLimit = s.Watermark.Of(total), s.DiskLimit.Of(total)
+	if s.DiskFreeLimit > 0 {
+		s.DiskFreeLimit = max(s.DiskFreeLimit, a.cfg.DiskNeeded)
+	}
 	s.Alarms = None
 	if memoryErr == nil && used > s.MemoryLimit {
 		s.Alarms |= Memory
@@ -257,6 +263,14 @@ func (a *Alarms) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.status
+}
+
+// Short is what a node is short of, as far as this one knows.
+func (a *Alarms) Short(serverID string) Kind {
+	if s := a.short.Load(); s != nil {
+		return s.nodes[serverID]
+	}
+	return None
 }
 
 // Nodes are the nodes that are short, by ServerID.

@@ -218,6 +218,28 @@ func TestLimitsCanBeChanged(t *testing.T) {
 	})
 }
 
+// A limit below what the node needs to go on would be no warning.
+func TestTheDiskLimitIsAtLeastWhatTheNodeNeeds(t *testing.T) {
+	g := &gauge{used: 1, total: 1000, free: 149}
+	for _, c := range []struct {
+		limit, want uint64
+	}{{50, 150}, {200, 200}, {0, 0}} {
+		limit := Limit{Bytes: c.limit}
+		if c.limit == 0 {
+			limit = Limit{Relative: true}
+		}
+		a, err := New(Config{Self: "self", Resources: g, Locate: locate, DiskFreeLimit: limit, DiskNeeded: 150, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.look()
+		s := a.Status()
+		if alarmed := s.Alarms&Disk != 0; s.DiskFreeLimit != c.want || alarmed != (c.want > 0) || a.Short("self") != s.Alarms || a.Short("a") != None {
+			t.Errorf("limit %d: used is %d, want %d; alarms %v", c.limit, s.DiskFreeLimit, c.want, s.Alarms)
+		}
+	}
+}
+
 func TestWhatCannotBeMeasuredRaisesNoAlarm(t *testing.T) {
 	g := &gauge{err: errors.New("no such file")}
 	run(t, g, func(t *testing.T, a *Alarms, _ *[]Kind) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type world struct {
 	epochs    uint64
 	mu        sync.Mutex
 	preferred string
+	yielding  []string // as all know
 
 	limits   SnapshotLimits
 	rate     int64 // of snapshots
@@ -69,6 +71,12 @@ func (w *world) prefer(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.preferred = id
+}
+
+func (w *world) yield(ids ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.yielding = ids
 }
 
 // entries is a log in memory, for benchmarks: nothing is adopted, and what Raft
@@ -290,6 +298,11 @@ func (w *world) start(id string, initial ...string) *process {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.preferred
+		},
+		Yields: func(id string) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return slices.Contains(w.yielding, id)
 		},
 		Logger: quiet,
 	})

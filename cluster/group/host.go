@@ -76,6 +76,8 @@ type Config struct {
 	Wipe func(group uint64) error
 	// Preferred names the node that should lead a group; "" when that is not known.
 	Preferred func(group uint64) string
+	// Yields tells which nodes are known to take no leadership now; nil: none.
+	Yields func(serverID string) bool
 
 	SnapshotLimits   SnapshotLimits
 	HeartbeatTimeout time.Duration // default 1 s; a silent leader is replaced within twice that and an election
@@ -135,6 +137,9 @@ func NewHost(cfg Config) (*Host, error) {
 	}
 	if cfg.Preferred == nil {
 		cfg.Preferred = func(uint64) string { return "" }
+	}
+	if cfg.Yields == nil {
+		cfg.Yields = func(string) bool { return false }
 	}
 	if cfg.Replicas == nil || cfg.Expel == nil {
 		cfg.Replicas = func(uint64) []string { return nil }

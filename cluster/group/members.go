@@ -58,7 +58,8 @@ func (g *Group) drift(ctx context.Context) {
 // drifts is whom to hand the leadership to on its way to the preferred node: that
 // node, or another, which can try it in a term of its own.
 func (g *Group) drifts(preferred string) []string {
-	if g.transfers.mayTry(g.raft.CurrentTerm(), preferred) {
+	term := g.raft.CurrentTerm()
+	if g.transfers.mayTry(term, preferred) || g.transfers.refused(term, preferred) {
 		return []string{preferred}
 	}
 	return slices.DeleteFunc(g.Status().Replicas, func(id string) bool { return !g.follows(id) })

@@ -15,13 +15,13 @@ func TestATransferThatFailedIsNotTriedAgainInItsTerm(t *testing.T) {
 		}
 	}
 	may(3, "b", true)
-	tried.fail(3, "b")
+	tried.fail(3, "b", time.Time{})
 	may(3, "b", false)
 	may(3, "c", true)
-	tried.fail(3, "c")
+	tried.fail(3, "c", time.Time{})
 	may(3, "b", false)
 	may(4, "b", true)
-	tried.fail(4, "c")
+	tried.fail(4, "c", time.Time{})
 	may(4, "b", true)
 	may(4, "c", false)
 }

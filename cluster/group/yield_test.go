@@ -62,6 +62,60 @@ func TestHandOverEndsWhenNobodyTakesOver(t *testing.T) {
 	})
 }
 
+// Whoever is known to yield is not asked: the leader does not resign for nothing, and
+// serves on without a break.
+func TestNobodyIsAskedWhoIsKnownToYield(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		ps := w.startThree()
+		l := awaitLeading(t, ps)
+		mustPropose(t, l, configure)
+		w.yield(three...)
+		for _, p := range ps {
+			p.host.Yield(true)
+		}
+		if left := l.host.HandOver(t.Context()); left != 1 || l.resigned.Load() != 0 {
+			t.Errorf("%d leaderships are left, it resigned %d times", left, l.resigned.Load())
+		}
+		mustPropose(t, l, numbered(1))
+		to := without(ps, l)[1]
+		to.host.Yield(false)
+		w.yield(l.id, without(ps, l)[0].id)
+		if left := l.host.HandOver(t.Context()); left != 0 {
+			t.Errorf("%d leaderships are left", left)
+		}
+		await(t, "leading where somebody takes it", 5*time.Second, func() bool { return to.leads.Load() == 1 })
+	})
+}
+
+// Who refused the leadership may take it later, in the same term.
+func TestARefusalIsNotForTheTerm(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		ps := w.startThree()
+		l := awaitLeading(t, ps)
+		mustPropose(t, l, configure)
+		for _, p := range ps {
+			p.host.Yield(true)
+		}
+		if left := l.host.HandOver(t.Context()); left != 1 {
+			t.Fatalf("%d leaderships are left", left)
+		}
+		term := l.group.Status().Term
+		for _, p := range without(ps, l) {
+			p.host.Yield(false)
+		}
+		time.Sleep(refusedPause + time.Second)
+		if now := l.group.Status().Term; now != term || l.leads.Load() != 1 {
+			t.Fatalf("term %d, before %d; leads: %d", now, term, l.leads.Load())
+		}
+		if left := l.host.HandOver(t.Context()); left != 0 {
+			t.Errorf("%d leaderships are left", left)
+		}
+		awaitLeading(t, without(ps, l))
+	})
+}
+
 // A member that is gone for good is removed at once, also while what replaces it has not
 // come yet.
 func TestAForgottenMemberIsRemovedFirst(t *testing.T) {

@@ -161,6 +161,59 @@ func TestFullDiskAfterAConflictEndsTheLog(t *testing.T) {
 	})
 }
 
+// A follower with a full disk takes a snapshot in and cannot store what comes behind it: Raft counts
+// on nothing that is gone, so the log goes on, and stores it when there is room.
+func TestFullDiskBehindASnapshotRefusesAndRecovers(t *testing.T) {
+	for _, first := range []uint64{51, 60} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := memfs.New(1)
+			l := start(t, disk, dir, small)
+			store(t, l.Log, 1, entries(1, 1, 50, 1, 1000))
+			synctest.Wait()
+			disk.Limit(1)
+			if err := l.Group(1).DeleteRange(1, 50); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := l.Group(1).StoreLogs(entries(1, first, first+200, 2, 1000)); !errors.Is(err, log.ErrNoSpace) {
+					t.Errorf("store: %v", err)
+				}
+			}
+			err := errors.Join(l.Group(1).Adopt(45, 2, make([]byte, 200<<10)), l.Group(1).SyncAdopted())
+			if !errors.Is(err, log.ErrNoSpace) {
+				t.Errorf("adopt, of the next snapshot: %v", err)
+			}
+			disk.Limit(-1)
+			time.Sleep(2 * time.Second)
+			want := entries(1, first, first+200, 2, 1000)
+			store(t, l.Log, 1, want)
+			wantLog(t, l.Log, 1, want)
+			l.mustEnd(t)
+		})
+	}
+}
+
+// What replaces everything, a conflict with the first entry, must be stored all the same.
+func TestFullDiskAfterAConflictWithTheFirstEntryEndsTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New(1)
+		l := start(t, disk, dir, small)
+		store(t, l.Log, 1, entries(1, 1, 50, 1, 1000))
+		synctest.Wait()
+		disk.Limit(1)
+		if err := l.Group(1).DeleteRange(1, 50); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Group(1).StoreLogs(entries(1, 1, 240, 2, 1000)); !errors.Is(err, log.ErrNoSpace) {
+			t.Errorf("store: %v", err)
+		}
+		if err := <-l.result; !errors.Is(err, log.ErrNoSpace) {
+			t.Errorf("run: %v", err)
+		}
+		l.Close()
+	})
+}
+
 func TestRestartOnAFullDisk(t *testing.T) {
 	disk := memfs.New(1)
 	l := start(t, disk, dir, small)

@@ -104,3 +104,18 @@ func (f *osFile) Size() (int64, error) {
 	}
 	return info.Size(), nil
 }
+
+// Reserve gives a file that others write, a database's, blocks of the disk for all that it has
+// grown to, and for size bytes at least: so much of it can be written when the disk is full.
+func Reserve(name string, size int64) (err error) {
+	f, err := openFile(name, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	has, err := f.Size()
+	if err != nil {
+		return err
+	}
+	return f.Allocate(max(has, size))
+}

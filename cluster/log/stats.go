@@ -23,6 +23,13 @@ type Stats struct {
 	Full        bool          // no space for the next segment; the log takes entries until this one is full
 }
 
+// spareSegments are those that Needs counts: the next one, which is made before it is needed, one
+// that space is reclaimed into, and what comes in until those who publish have heard that they wait.
+const spareSegments = 3
+
+// Needs is the free disk below which the log may not be able to go on.
+func (l *Log) Needs() int64 { return spareSegments * l.cfg.SegmentBytes }
+
 // Stats returns the log's figures.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()

@@ -106,7 +106,7 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 	}
 	err = w.room(ctx, r.bytes+2*headBytes, stores)
 	switch {
-	case errors.Is(err, ErrNoSpace) && !g.short:
+	case errors.Is(err, ErrNoSpace) && !(g.short && r.replaces()):
 		r.done <- err
 		return nil
 	case err != nil:
@@ -134,6 +134,13 @@ func (w *writer) stage(ctx context.Context, r *request) error {
 	g.tail.apply(kindEntry, r.logs[len(r.logs)-1].Index)
 	g.short = false
 	return nil
+}
+
+// replaces tells whether a request may be for what takes the place of entries that a truncate made
+// void. Where everything was deleted it is not if it goes on behind that: all was in a snapshot.
+func (r *request) replaces() bool {
+	t := r.group.tail
+	return r.kind == requestAppend && (t.released != t.last || r.logs[0].Index <= t.last)
 }
 
 // plan returns the record, if any, that a request needs by itself or before its entries.

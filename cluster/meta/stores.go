@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/warrenmq/warren/cluster/log"
 )
 
 const (
@@ -20,6 +22,9 @@ const (
 	snapshotsKept = 2
 	lockTimeout   = time.Second // of a database that another process has open
 	crcBytes      = 4
+	// roomBytes are reserved on the disk for the database: so much of it can be written
+	// when the disk is full.
+	roomBytes = 16 << 20
 )
 
 // ErrCorrupt says that an entry or a value was not what was written.
@@ -40,6 +45,7 @@ func OpenStores(dir string) (Stores, io.Closer, error) {
 	if err != nil {
 		return Stores{}, nil, fmt.Errorf("open the meta group's store in %s: %w", dir, err)
 	}
+	log.Reserve(filepath.Join(dir, storeName), roomBytes) // without it, a write that finds no room ends the process
 	snapshots, err := raft.NewFileSnapshotStore(dir, snapshotsKept, io.Discard)
 	if err != nil {
 		return Stores{}, nil, errors.Join(fmt.Errorf("open the meta group's snapshots in %s: %w", dir, err), db.Close())

@@ -13,11 +13,17 @@ import (
 func (n *Node) assembleAlarms() (err error) {
 	n.alarms, err = alarm.New(alarm.Config{
 		Self: n.self.Node, Resources: n.cfg.World.Resources(n.cfg.DataDir),
-		Watermark: n.cfg.Watermark, DiskFreeLimit: n.cfg.DiskFreeLimit, MemoryLimit: n.cfg.MemoryLimit,
-		Tell:   func(k alarm.Kind) { n.conns.TellAlarms(uint32(k)) },
-		Locate: n.storedAt, Logger: n.logger,
+		Watermark: n.cfg.Watermark, DiskFreeLimit: n.cfg.DiskFreeLimit, DiskNeeded: uint64(n.log.Needs()), MemoryLimit: n.cfg.MemoryLimit,
+		Tell: n.tellAlarms, Locate: n.storedAt, Logger: n.logger,
 	})
 	return err
+}
+
+// tellAlarms lets all know what this node is short of. While that is disk it leads
+// nothing, if others can: they take publishes as long as a majority has room.
+func (n *Node) tellAlarms(k alarm.Kind) {
+	n.conns.TellAlarms(uint32(k))
+	n.refuse(shortOfDisk, k&alarm.Disk != 0)
 }
 
 // heardAlarms takes in what another node is short of.
@@ -51,10 +57,11 @@ func (n *Node) storedAt(id queue.ID) (leader string, replicas []string, ok bool)
 }
 
 // leaderOf is who leads a group as far as this node knows. Where it has no
-// replica it takes the leader for the one that is preferred, as it is but for a while.
+// replica it takes the leader for the one that is preferred, as it is but for a while,
+// unless that is known to lead nothing.
 func (n *Node) leaderOf(group uint64) string {
 	if id, hosted := n.leaderHere(group); hosted {
 		return id
 	}
-	return n.preferred(group)
+	return n.wanted(group)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/warrenmq/warren/cluster/alarm"
 	"github.com/warrenmq/warren/cluster/meta"
 )
 
@@ -27,7 +28,7 @@ func (n *Node) Drain(ctx context.Context) error {
 	if err := n.meta.Maintain(ctx, true); err != nil {
 		return err
 	}
-	n.drained.Store(true)
+	n.refuse(maintenance, true)
 	err := n.shutDoors()
 	n.withdraw(ctx)
 	n.logger.Info("drained: ready to be shut down for maintenance or upgrade")
@@ -37,8 +38,7 @@ func (n *Node) Drain(ctx context.Context) error {
 // Revive takes the node out of maintenance.
 func (n *Node) Revive(ctx context.Context) error {
 	n.logger.Info("this node is being revived from maintenance (drain) mode")
-	n.host.Yield(false)
-	n.drained.Store(false)
+	n.refuse(maintenance, false)
 	err := n.clients.Open()
 	if n.clientsTLS != nil {
 		err = errors.Join(err, n.clientsTLS.Open())
@@ -70,7 +70,6 @@ func (n *Node) withdraw(ctx context.Context) {
 
 // handOver gives all leaderships to others, as far as there are others.
 func (n *Node) handOver(ctx context.Context) {
-	n.host.Yield(true)
 	ctx, cancel := context.WithTimeout(ctx, handOverTime)
 	defer cancel()
 	if left := n.host.HandOver(ctx); left > 0 {
@@ -81,8 +80,9 @@ func (n *Node) handOver(ctx context.Context) {
 	}
 }
 
-// maintain keeps a drained node drained: a connection may have been on its way, an
-// election may have been won.
+// maintain keeps a drained node drained, and one that is short of disk from leading: a
+// connection may have been on its way, an election may have been won, others may have
+// room now.
 func (n *Node) maintain(ctx context.Context) error {
 	tick := time.NewTicker(maintenanceEvery)
 	defer tick.Stop()
@@ -92,20 +92,37 @@ func (n *Node) maintain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if n.drained.Load() {
+		switch {
+		case n.refusal.is(maintenance):
 			n.withdraw(ctx)
+		case n.refusal.is(shortOfDisk):
+			n.moveOff(ctx)
 		}
 	}
 }
 
+// moveOff gives to others what is led here while this node is short of disk. The meta
+// group may stay: what it writes is little.
+func (n *Node) moveOff(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	defer cancel()
+	n.host.HandOver(ctx) // what is left is tried again, and its publishers wait
+}
+
 // wanted is the node that should lead a group: nobody in particular while the one that is
-// preferred is drained.
+// preferred leads nothing.
 func (n *Node) wanted(group uint64) string {
 	g, _ := n.meta.Group(group)
-	if node, known := n.meta.Node(g.Preferred); !known || node.Drained {
+	if _, known := n.meta.Node(g.Preferred); !known || n.yields(g.Preferred) {
 		return ""
 	}
 	return g.Preferred
+}
+
+// yields tells whether a node is known to take no leadership now.
+func (n *Node) yields(serverID string) bool {
+	node, _ := n.meta.Node(serverID)
+	return node.Drained || n.alarms.Short(serverID)&alarm.Disk != 0
 }
 
 // setMaintenance serves PUT and DELETE of /maintenance.

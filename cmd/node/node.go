@@ -87,7 +87,7 @@ type Node struct {
 	started    time.Time
 	closers    []io.Closer // in the order they were opened
 	ready      atomic.Bool
-	drained    atomic.Bool
+	refusal    refusal
 }
 
 // Run runs a node until ctx ends or a part of it fails.
@@ -118,6 +118,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	stopping := time.Now()
 	if n.ready.Load() {
+		n.refuse(ending, true)
 		n.handOver(context.WithoutCancel(ctx)) // the others go on at once, and need not find out
 	}
 	p.stopAll(n.cfg.StopTimeout - time.Since(stopping))
@@ -406,6 +407,7 @@ func (n *Node) assembleQueues() (err error) {
 			return errors.Join(n.log.DropGroup(id), n.cfg.World.DropSnapshots(n.path("groups"), id))
 		},
 		Preferred:      n.wanted,
+		Yields:         n.yields,
 		SnapshotLimits: n.cfg.World.SnapshotLimits,
 		Logger:         n.logger,
 	})
@@ -459,11 +461,6 @@ func (n *Node) leaderHere(id uint64) (serverID string, hosted bool) {
 	}
 	serverID, hosted = n.host.Leader(id)
 	return serverID, hosted && (serverID != "" || slices.Contains(g.Replicas, n.self.Node))
-}
-
-func (n *Node) preferred(id uint64) string {
-	g, _ := n.meta.Group(id)
-	return g.Preferred
 }
 
 // homeAlive: a process with transient queues counts as running while it is not known

@@ -156,7 +156,7 @@ func (n *Node) Report() []byte {
 		MemUsed: s.MemoryUsed, MemLimit: s.MemoryLimit, MemTotal: s.MemoryTotal, MemWatermark: s.Watermark.String(), MemAlarm: s.Alarms&alarm.Memory != 0,
 		DiskFree: s.DiskFree, DiskFreeLimit: s.DiskFreeLimit, DiskFreeAlarm: s.Alarms&alarm.Disk != 0,
 		RatesMode: "basic", EnabledPlugins: []string{}, Version: n.cfg.Version, DataDir: n.cfg.DataDir,
-		Connections: len(n.openConnections()), Listeners: n.listeners(), BeingDrained: n.drained.Load(),
+		Connections: len(n.openConnections()), Listeners: n.listeners(), BeingDrained: n.refusal.is(maintenance),
 	})
 	if err != nil { // it has nothing that JSON could not say
 		n.logger.Warn("the node cannot describe itself", "error", err)

@@ -97,7 +97,7 @@ A flag wins over the environment, the environment over the default.`,
 	f.StringVar(&o.clusterName, "cluster-name", "warren", "cluster name that clients are told")
 	f.Uint64Var(&o.transientBytes, "transient-bytes", 1<<30, "memory for messages of queues that are not durable; beyond it their publishers wait")
 	f.StringVar(&o.memoryWatermark, "memory-watermark", "0.6", "memory beyond which publishers wait: a part of what the node may use, or a size as in 2GB")
-	f.StringVar(&o.diskFreeLimit, "disk-free-limit", "50MB", "free disk below which publishers wait: a size, or a multiple of the memory as in 1.0")
+	f.StringVar(&o.diskFreeLimit, "disk-free-limit", "50MB", "free disk below which publishers wait, 192 MiB at the least: a size, or a multiple of the memory as in 1.0; 0: no limit")
 	f.StringVar(&o.maxMessageSize, "max-message-size", "16MiB", "the largest message that is taken")
 	f.Uint16Var(&o.channelMax, "channel-max", 2047, "channels of a connection; 0: 65535")
 	f.Uint32Var(&o.frameMax, "frame-max", 131072, "bytes of a frame")

@@ -101,7 +101,7 @@ func hung(ctx context.Context, r *run) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	n := w.Nodes[0]
-	disk, err := mount(ctx, n.Dir)
+	disk, err := mount(ctx, n.Dir, hungDisk)
 	if err != nil {
 		return err
 	}
@@ -140,32 +140,6 @@ func hung(ctx context.Context, r *run) (err error) {
 	}
 	load.stop()
 	return nil
-}
-
-// disk is a file system of its own in a file.
-type disk struct{ image, dir string }
-
-// mount puts a file system of its own over a folder. It needs to be root.
-func mount(ctx context.Context, dir string) (*disk, error) {
-	d := &disk{image: dir + ".img", dir: dir}
-	for _, argv := range [][]string{
-		{"truncate", "-s", hungDisk, d.image},
-		{"mkfs.ext4", "-q", d.image},
-		{"mount", "-o", "loop", d.image, dir},
-	} {
-		if err := system(ctx, argv...); err != nil {
-			return nil, err
-		}
-	}
-	return d, nil
-}
-
-func (d *disk) freeze(ctx context.Context) error { return system(ctx, "fsfreeze", "-f", d.dir) }
-
-func (d *disk) thaw() error { return system(context.Background(), "fsfreeze", "-u", d.dir) }
-
-func (d *disk) unmount() error {
-	return errors.Join(system(context.Background(), "umount", "-l", d.dir), os.Remove(d.image))
 }
 
 // system runs one program.

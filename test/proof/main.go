@@ -38,6 +38,7 @@ func proofs() []proof {
 		{"churn", "100 GiB through a queue behind one message that is never acknowledged: disk (-n: GiB)", 2 * time.Hour, churn},
 		{"returning", "a node is away for hundreds of MiB: it returns by a snapshot with its bodies, and serves them", 10 * time.Minute, returning},
 		{"corruption", "a flipped bit in a leader's log, a leader's disk that hangs: nothing wrong is delivered, others take over, the replica is made anew", 10 * time.Minute, corruption},
+		{"diskfull", "a node's disk runs short, then full, then all run short: leaders move, nothing is lost, publishers wait, all recovers", 10 * time.Minute, diskfull},
 		{"declare", "1,000,000 queues declared and deleted: memory, disk and open files stay (-n: hundreds of thousands)", 2 * time.Hour, churnDefinitions},
 		{"garbage", "random bytes, mutated frames and wrong fields against a live node", 5 * time.Minute, garbage},
 		{"flood", "publishers and consumers that take nothing back: each node's memory stays within its budgets", 15 * time.Minute, flood},

@@ -21,6 +21,7 @@ import (
 
 const (
 	version     = 1
+	roomBytes   = 1 << 20               // reserved on the disk: votes and terms are little
 	lockTimeout = 10 * time.Millisecond // one attempt
 )
 
@@ -131,6 +132,7 @@ func writeFile(path string, v values, s sum) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	log.Reserve(unfinished, roomBytes) // without it, a write that finds no room ends the process
 	err = db.Update(func(tx *bbolt.Tx) error { return fill(tx, v, s) })
 	if err == nil {
 		err = os.Rename(unfinished, path)
