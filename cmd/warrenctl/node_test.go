@@ -39,29 +39,31 @@ func startNodesWith(t *testing.T, cfg node.Config, names ...string) []realNode {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, len(names))
+	var nodes []realNode
 	t.Cleanup(func() {
 		stop()
-		for range names {
+		for range nodes {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
 		}
+		for _, n := range nodes { // not before they have ended
+			os.RemoveAll(n.dir)
+		}
 	})
 	ready := make(chan struct{}, len(names))
-	var nodes []realNode
 	for i, name := range names {
 		dir, err := os.MkdirTemp("", "ctl")
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
 		n := realNode{dir, freeAddress(t)}
-		nodes = append(nodes, n)
 		cfg := cfg
 		cfg.Name, cfg.DataDir, cfg.Expect, cfg.Seeds = name, dir, len(names), gossip
 		cfg.Listen, cfg.Gossip, cfg.Peer = n.address, gossip[i], freeAddress(t)
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 		cfg.World.Ready = func(*node.Node) { ready <- struct{}{} }
+		nodes = append(nodes, n)
 		go func() { ended <- node.Run(ctx, cfg) }()
 	}
 	for range names {
