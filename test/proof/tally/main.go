@@ -2,6 +2,7 @@
 //
 //	go test -json ... | tally FILE SUITE   prints a line a package and all that a failed test wrote
 //	tally FILE SUITE pass|fail NAME        counts one step
+//	tally FILE SUITE skip WHY              counts a step that cannot be taken here: its name and the reason
 //	tally FILE                             prints the table, and what was skipped and why
 //
 // It exits with 1 when something failed.
@@ -76,8 +77,10 @@ func run(args []string, in io.Reader, out io.Writer) (failed bool, err error) {
 	case len(args) == 4 && args[2] == "fail":
 		fmt.Fprintln(out, "FAIL", args[3])
 		now.Failed = 1
+	case len(args) == 4 && args[2] == "skip":
+		now.Skipped, now.Why = 1, []string{args[3]}
 	default:
-		return false, errors.New("usage: tally FILE [SUITE [pass|fail NAME]]")
+		return false, errors.New("usage: tally FILE [SUITE [pass|fail NAME | skip WHY]]")
 	}
 	return now.Failed > 0, errors.Join(err, keep(args[0], args[1], now))
 }

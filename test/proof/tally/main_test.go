@@ -61,6 +61,7 @@ func TestTableOfSuites(t *testing.T) {
 		{[]string{file, "proofs", "pass", "idle"}, "", false},
 		{[]string{file, "unit"}, events, false},
 		{[]string{file, "proofs", "fail", "restart"}, "", true},
+		{[]string{file, "proofs", "skip", "diskfull: no disk"}, "", false},
 	}
 	var out strings.Builder
 	for _, s := range steps {
@@ -74,8 +75,8 @@ func TestTableOfSuites(t *testing.T) {
 		t.Errorf("failed %v, %v; want a failure", failed, err)
 	}
 	got := strings.Fields(strings.ReplaceAll(out.String(), "\n", " | "))
-	want := strings.Fields(`suite passed failed skipped | unit 2 0 2 | proofs 1 1 0 | all 3 1 2 |
-		skipped: B: b_test.go:7: no such client | skipped: B: b_test.go:7: no such client |`)
+	want := strings.Fields(`suite passed failed skipped | unit 2 0 2 | proofs 1 1 1 | all 3 1 3 |
+		skipped: B: b_test.go:7: no such client | skipped: B: b_test.go:7: no such client | skipped: diskfull: no disk |`)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("table:\n%s", out.String())
 	}
