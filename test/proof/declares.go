@@ -17,9 +17,9 @@ const (
 	redeclarers     = 64 // channels
 	warmUp          = 20 // a part of this many comes before the start is measured
 	growth          = 1.05
-	growthSlackRSS  = garbageFactor * logCache // bytes: the log's cache of recent entries fills up first
-	growthSlackDisk = 64 << 20                 // bytes: one segment of the log
-	growthSlackFile = 8                        // open files
+	growthSlackRSS  = 24 << 20 // bytes: a Go heap's garbage between two collections
+	growthSlackDisk = 64 << 20 // bytes: one segment of the log
+	growthSlackFile = 8        // open files
 )
 
 // churnDefinitions declares and deletes replicated queues without end: nothing is left of
