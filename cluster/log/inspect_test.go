@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,6 +52,9 @@ func TestInspectExplainsAFolder(t *testing.T) {
 		first := r.Segments[0]
 		if first.First != 1 || first.Generation == 0 || !first.Sealed { // how many it stands for is a matter of time
 			t.Fatalf("%+v", first)
+		}
+		if !slices.ContainsFunc(r.Segments, func(s log.SegmentReport) bool { return s.Through > s.First }) {
+			t.Fatalf("no segment stands for several: %+v", r.Segments)
 		}
 		if len(r.Groups) != 2 {
 			t.Fatalf("%+v", r.Groups)
